@@ -1,0 +1,225 @@
+// Vec<T>: as many float or double lanes as the widest vector register of the build holds.
+//
+// Built on GCC's and Clang's vector extensions, so the same text is AVX-512, AVX2 or NEON by the
+// -march flag alone. Comparisons give Mask<T>, which only `select`, `&`, `|` and `!` understand.
+#pragma once
+
+#if defined(__AVX2__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+namespace alt {
+
+#if defined(__AVX512F__)
+inline constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+inline constexpr int kVectorBytes = 32;
+#else
+inline constexpr int kVectorBytes = 16;
+#endif
+
+template <class T>
+using lane_integer_t = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+
+namespace detail {
+// Spelled out a type at a time: GCC loses the vector_size attribute of a dependent typedef.
+template <class T, int bytes>
+struct NativeVector;
+template <>
+struct NativeVector<float, kVectorBytes> {
+  typedef float type __attribute__((vector_size(kVectorBytes)));
+};
+template <>
+struct NativeVector<double, kVectorBytes> {
+  typedef double type __attribute__((vector_size(kVectorBytes)));
+};
+template <>
+struct NativeVector<int32_t, kVectorBytes> {
+  typedef int32_t type __attribute__((vector_size(kVectorBytes)));
+};
+template <>
+struct NativeVector<int64_t, kVectorBytes> {
+  typedef int64_t type __attribute__((vector_size(kVectorBytes)));
+};
+template <int bytes>
+struct NativeVector<int8_t, bytes> {
+  static_assert(bytes == kVectorBytes / 4 || bytes == kVectorBytes / 8);
+  typedef int8_t Half __attribute__((vector_size(kVectorBytes / 4)));
+  typedef int8_t Quarter __attribute__((vector_size(kVectorBytes / 8)));
+  using type = std::conditional_t<bytes == kVectorBytes / 4, Half, Quarter>;
+};
+}  // namespace detail
+
+/// One truth value a lane: all bits set, or none.
+template <class T>
+struct Mask {
+  using Native = typename detail::NativeVector<lane_integer_t<T>, kVectorBytes>::type;
+  static constexpr int size = kVectorBytes / sizeof(T);
+  Native bits;
+
+  friend Mask operator&(Mask a, Mask b) { return {a.bits & b.bits}; }
+  friend Mask operator|(Mask a, Mask b) { return {a.bits | b.bits}; }
+  friend Mask operator^(Mask a, Mask b) { return {a.bits ^ b.bits}; }
+  friend Mask operator!(Mask a) { return {~a.bits}; }
+
+  /// Writes lane truth values as bool bytes.
+  void store(bool* to, int count = size) const {
+    using Bytes = typename detail::NativeVector<int8_t, size>::type;
+    Bytes narrow = __builtin_convertvector(bits, Bytes) & 1;
+    std::memcpy(to, &narrow, static_cast<size_t>(count));
+  }
+};
+
+template <class T>
+struct Vec {
+  using value_type = T;
+  using Native = typename detail::NativeVector<T, kVectorBytes>::type;
+  static constexpr int size = kVectorBytes / sizeof(T);
+  Native native;
+
+  Vec() = default;
+  Vec(Native n) : native(n) {}
+  // x - 0 is x for every x, negative zero and NaN too, which x + 0 is not.
+  Vec(T scalar) : native(scalar - Native{}) {}
+  template <class S>
+    requires(std::is_arithmetic_v<S> && !std::is_same_v<S, T>)
+  explicit Vec(S scalar) : native(static_cast<T>(scalar) - Native{}) {}
+
+  static Vec load(const T* from) {
+    Vec v;
+    std::memcpy(&v.native, from, sizeof(Native));
+    return v;
+  }
+  /// The first `count` lanes from memory, the others zero.
+  static Vec load(const T* from, int count) {
+    Vec v(T(0));
+    std::memcpy(&v.native, from, static_cast<size_t>(count) * sizeof(T));
+    return v;
+  }
+  void store(T* to) const { std::memcpy(to, &native, sizeof(Native)); }
+  void store(T* to, int count) const {
+    std::memcpy(to, &native, static_cast<size_t>(count) * sizeof(T));
+  }
+  T operator[](int lane) const { return native[lane]; }
+
+  friend Vec operator+(Vec a, Vec b) { return a.native + b.native; }
+  friend Vec operator-(Vec a, Vec b) { return a.native - b.native; }
+  friend Vec operator*(Vec a, Vec b) { return a.native * b.native; }
+  friend Vec operator/(Vec a, Vec b) { return a.native / b.native; }
+  friend Vec operator-(Vec a) { return -a.native; }
+  Vec& operator+=(Vec b) { return *this = *this + b; }
+  Vec& operator-=(Vec b) { return *this = *this - b; }
+  Vec& operator*=(Vec b) { return *this = *this * b; }
+  Vec& operator/=(Vec b) { return *this = *this / b; }
+
+  friend Mask<T> operator<(Vec a, Vec b) { return {a.native < b.native}; }
+  friend Mask<T> operator<=(Vec a, Vec b) { return {a.native <= b.native}; }
+  friend Mask<T> operator>(Vec a, Vec b) { return {a.native > b.native}; }
+  friend Mask<T> operator>=(Vec a, Vec b) { return {a.native >= b.native}; }
+  friend Mask<T> operator==(Vec a, Vec b) { return {a.native == b.native}; }
+  friend Mask<T> operator!=(Vec a, Vec b) { return {a.native != b.native}; }
+};
+
+template <class T>
+inline constexpr bool is_vec_v = false;
+template <class T>
+inline constexpr bool is_vec_v<Vec<T>> = true;
+
+template <class T>
+inline constexpr bool has_vec_v = std::is_same_v<T, float> || std::is_same_v<T, double>;
+
+template <class T>
+Vec<T> select(Mask<T> condition, Vec<T> a, Vec<T> b) {
+  return condition.bits ? a.native : b.native;
+}
+
+/// Lane bits as integers of the lane's width, for sign and exponent work.
+template <class T>
+typename Mask<T>::Native bits_of(Vec<T> x) {
+  typename Mask<T>::Native bits;
+  std::memcpy(&bits, &x.native, sizeof bits);
+  return bits;
+}
+template <class T>
+Vec<T> from_bits(typename Mask<T>::Native bits) {
+  Vec<T> x;
+  std::memcpy(&x.native, &bits, sizeof bits);
+  return x;
+}
+
+/// a * b + c in one rounding. The build forbids the compiler to fuse by itself (-ffp-contract=off),
+/// so that an operator's rounding is what its text says.
+template <class T>
+Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    return (typename Vec<T>::Native)_mm512_fmadd_ps(a.native, b.native, c.native);
+  } else {
+    return (typename Vec<T>::Native)_mm512_fmadd_pd(a.native, b.native, c.native);
+  }
+#elif defined(__AVX2__) && defined(__FMA__)
+  if constexpr (sizeof(T) == 4) {
+    return (typename Vec<T>::Native)_mm256_fmadd_ps(a.native, b.native, c.native);
+  } else {
+    return (typename Vec<T>::Native)_mm256_fmadd_pd(a.native, b.native, c.native);
+  }
+#else
+  Vec<T> result;
+  for (int i = 0; i < Vec<T>::size; ++i) {
+    result.native[i] = std::fma(a.native[i], b.native[i], c.native[i]);
+  }
+  return result;
+#endif
+}
+
+/// The smaller lane; NaN where either is NaN.
+template <class T>
+Vec<T> minimum(Vec<T> a, Vec<T> b) {
+  return select((a < b) | (a != a), a, b);
+}
+/// The larger lane; NaN where either is NaN.
+template <class T>
+Vec<T> maximum(Vec<T> a, Vec<T> b) {
+  return select((a > b) | (a != a), a, b);
+}
+
+/// Sum of the lanes by halves (a tree), so that the order does not depend on the lane count alone.
+template <class T>
+T reduce_add(Vec<T> x) {
+  T lanes[Vec<T>::size];
+  x.store(lanes);
+  for (int width = Vec<T>::size / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  }
+  return lanes[0];
+}
+
+/// Largest lane, NaN if any lane is NaN.
+template <class T>
+T reduce_max(Vec<T> x) {
+  T best = x[0];
+  for (int i = 1; i < Vec<T>::size; ++i) {
+    if (x[i] > best || x[i] != x[i]) best = x[i];
+    if (best != best) break;
+  }
+  return best;
+}
+
+/// Smallest lane, NaN if any lane is NaN.
+template <class T>
+T reduce_min(Vec<T> x) {
+  T best = x[0];
+  for (int i = 1; i < Vec<T>::size; ++i) {
+    if (x[i] < best || x[i] != x[i]) best = x[i];
+    if (best != best) break;
+  }
+  return best;
+}
+
+}  // namespace alt
