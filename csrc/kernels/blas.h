@@ -1,0 +1,39 @@
+// Matrix multiplication on pointers: C = beta * C + alpha * A B, with C row-major.
+//
+// float, double and their complex types go to the BLAS that libtorch_cpu carries; integers to a
+// loop of ours. The BLAS runs single-threaded and the work is split here, into strips of C that
+// the threads of our pool claim, so that a thread which is not running delays nobody.
+// Inside another parallel_for the strips run inline.
+#pragma once
+
+#include <c10/util/complex.h>
+
+#include <cstdint>
+
+namespace alt::blas {
+
+/// A matrix that BLAS can read: element (i, j) is data[i * stride + j], or data[j * stride + i]
+/// when `transposed`.
+template <class T>
+struct Matrix {
+  const T* data;
+  int64_t stride;
+  bool transposed = false;
+};
+
+/// C (m x n, rows `c_stride` apart) = beta * C + alpha * A (m x k) B (k x n).
+/// With beta == 0 C is not read. Integers wrap.
+/// Instantiated for float, double, complex of both, uint8_t and the signed integers.
+template <class T>
+void gemm(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
+          int64_t c_stride);
+
+/// Sum of x[i * x_stride] * y[i * y_stride]; the same types, Half and BFloat16 (summed in float).
+template <class T>
+T dot(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride);
+
+/// dot with the conjugate of x, for complex types.
+template <class T>
+T dot_conjugate(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride);
+
+}  // namespace alt::blas

@@ -1,0 +1,251 @@
+// Matrix products: mm, addmm, bmm, baddbmm, addmv, dot, vdot and their relatives.
+//
+// An operand whose rows or columns are contiguous goes to BLAS where it lies, transposed or not;
+// any other is copied first. The result is computed in place when it is so laid out (a
+// column-major result is the product of the transposed operands), else in a contiguous buffer.
+// Half and BFloat16 are multiplied in float. Numbers differ from stock's by the order of the sums.
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/relu.h>
+#include <c10/core/Scalar.h>
+
+#include <algorithm>
+
+#include "kernels/blas.h"
+#include "loops/dtype.h"
+#include "runtime/thread_pool.h"
+
+namespace alt::kernels {
+namespace {
+
+using at::Scalar;
+using at::Tensor;
+
+using GemmTypes = concat_t<IntegralTypes, FloatingAndComplexTypes>;
+using DotTypes = concat_t<GemmTypes, HalfTypes>;
+
+/// How the last two dimensions of a tensor lie in memory, in BLAS's terms.
+struct Layout {
+  bool readable;
+  bool transposed;
+  int64_t stride;
+};
+
+Layout layout_of(const Tensor& tensor) {
+  const int64_t rows = tensor.size(-2);
+  const int64_t columns = tensor.size(-1);
+  const int64_t row_stride = tensor.stride(-2);
+  const int64_t column_stride = tensor.stride(-1);
+  if ((column_stride == 1 || columns <= 1) &&
+      (row_stride >= std::max<int64_t>(columns, 1) || rows <= 1)) {
+    return {true, false, rows <= 1 ? std::max<int64_t>(columns, 1) : row_stride};
+  }
+  if ((row_stride == 1 || rows <= 1) &&
+      (column_stride >= std::max<int64_t>(rows, 1) || columns <= 1)) {
+    return {true, true, columns <= 1 ? std::max<int64_t>(rows, 1) : column_stride};
+  }
+  return {false, false, 0};
+}
+
+/// A batch of matrices for BLAS; owns the copy where one was needed.
+struct Operand {
+  explicit Operand(const Tensor& tensor) : tensor(tensor), layout(layout_of(tensor)) {
+    if (!layout.readable) {
+      this->tensor = tensor.contiguous();
+      layout = layout_of(this->tensor);
+    }
+  }
+
+  template <class T>
+  blas::Matrix<T> matrix(int64_t batch = 0) const {
+    const int64_t offset = tensor.dim() == 3 ? batch * tensor.stride(0) : 0;
+    return {tensor.const_data_ptr<T>() + offset, layout.stride, layout.transposed};
+  }
+
+  Tensor tensor;
+  Layout layout;
+};
+
+/// Sets `out` to beta * out: what is left of a product whose inner dimension is empty.
+void scale(const Tensor& out, const Scalar& beta) {
+  if (beta.toComplexDouble() == 0.0) {
+    out.zero_();
+  } else {
+    out.mul_(beta);
+  }
+}
+
+/// out = beta * out + alpha * a b for a row-major `out`; two or three dimensions.
+template <class T>
+void multiply(const Tensor& out, const Tensor& a, const Tensor& b, const Scalar& beta,
+              const Scalar& alpha) {
+  const Operand left(a);
+  const Operand right(b);
+  const int64_t batches = out.dim() == 3 ? out.size(0) : 1;
+  const int64_t m = out.size(-2);
+  const int64_t n = out.size(-1);
+  const int64_t k = a.size(-1);
+  const int64_t out_stride = layout_of(out).stride;
+  const int64_t batch_stride = out.dim() == 3 ? out.stride(0) : 0;
+  T* data = out.mutable_data_ptr<T>();
+  const T beta_value = beta.to<T>();
+  const T alpha_value = alpha.to<T>();
+  const auto product = [&](int64_t begin, int64_t end) {
+    for (int64_t batch = begin; batch < end; ++batch) {
+      blas::gemm<T>(m, n, k, alpha_value, left.matrix<T>(batch), right.matrix<T>(batch), beta_value,
+                    data + batch * batch_stride, out_stride);
+    }
+  };
+  // A batch of few large matrices is split inside each of them, one of many across them.
+  constexpr double operations_worth_a_thread = 1e6;
+  const double operations = 2.0 * m * n * k;
+  if (batches < 2 * num_threads() && operations > 4 * operations_worth_a_thread) {
+    return product(0, batches);
+  }
+  const auto grain =
+      static_cast<int64_t>(operations_worth_a_thread / std::max(operations, 1.0)) + 1;
+  if (batches <= grain) {
+    return product(0, batches);
+  }
+  parallel_for(0, batches, grain, product);
+}
+
+/// out = beta * out + alpha * a b for an `out` of any layout.
+void multiply_into(const Tensor& out, const Tensor& a, const Tensor& b, const Scalar& beta,
+                   const Scalar& alpha, const char* name) {
+  const at::ScalarType wide = opmath_dtype(out.scalar_type());
+  const bool is_half = wide == at::kFloat && out.scalar_type() != at::kFloat;
+  if (is_half) {
+    const Tensor buffer = beta.toComplexDouble() == 0.0
+                              ? at::empty(out.sizes(), out.options().dtype(wide))
+                              : out.to(wide);
+    multiply_into(buffer, a.to(wide), b.to(wide), beta, alpha, name);
+    out.copy_(buffer);
+    return;
+  }
+  const Layout layout = layout_of(out);
+  if (layout.readable && layout.transposed) {
+    return multiply_into(out.transpose(-2, -1), b.transpose(-2, -1), a.transpose(-2, -1), beta,
+                         alpha, name);
+  }
+  if (!layout.readable) {
+    const Tensor buffer =
+        beta.toComplexDouble() == 0.0 ? at::empty(out.sizes(), out.options()) : out.contiguous();
+    multiply_into(buffer, a, b, beta, alpha, name);
+    out.copy_(buffer);
+    return;
+  }
+  visit<GemmTypes>(out.scalar_type(), name,
+                   [&]<class T>() { multiply<T>(out, a, b, beta, alpha); });
+}
+
+/// The common course of addmm and baddbmm: out = beta * self + alpha * a b.
+void add_product(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
+                 const Scalar& alpha, const Tensor& out, const char* name) {
+  if (out.numel() == 0) {
+    return;
+  }
+  if (beta.toComplexDouble() != 0.0 && !out.is_same(self)) {
+    out.copy_(self.expand(out.sizes()));
+  }
+  if (a.size(-1) == 0) {
+    return scale(out, beta);
+  }
+  multiply_into(out, a, b, beta, alpha, name);
+}
+
+void check_dtype(const Tensor& tensor, at::ScalarType expected) {
+  TORCH_CHECK(tensor.scalar_type() == expected, "expected scalar type ", expected, " but found ",
+              tensor.scalar_type());
+}
+
+void check_dot(const Tensor& self, const Tensor& other) {
+  TORCH_CHECK(self.dim() == 1 && other.dim() == 1, "1D tensors expected, but got ", self.dim(),
+              "D and ", other.dim(), "D tensors");
+  TORCH_CHECK(self.scalar_type() == other.scalar_type(),
+              "dot : expected both vectors to have same dtype, but found ", self.scalar_type(),
+              " and ", other.scalar_type());
+  TORCH_CHECK(self.numel() == other.numel(), "inconsistent tensor size, expected tensor [",
+              self.numel(), "] and src [", other.numel(),
+              "] to have the same number of elements, but got ", self.numel(), " and ",
+              other.numel(), " elements respectively");
+}
+
+}  // namespace
+
+void addmm(const Tensor& self, const Tensor& mat1, const Tensor& mat2, const Scalar& beta,
+           const Scalar& alpha, const Tensor& out) {
+  add_product(self, mat1, mat2, beta, alpha, out, "addmm_impl_cpu_");
+}
+
+void mm(const Tensor& self, const Tensor& mat2, const Tensor& out) {
+  TORCH_CHECK(self.dtype() == mat2.dtype(),
+              "expected m1 and m2 to have the same dtype, but got: ", self.dtype(),
+              " != ", mat2.dtype());
+  add_product(out, self, mat2, 0, 1, out, "addmm_impl_cpu_");
+}
+
+void addmm_activation(const Tensor& self, const Tensor& mat1, const Tensor& mat2,
+                      const Scalar& beta, const Scalar& alpha, bool use_gelu, const Tensor& out) {
+  addmm(self, mat1, mat2, beta, alpha, out);
+  Tensor result = out;
+  if (use_gelu) {
+    at::gelu_(result);
+  } else {
+    at::relu_(result);
+  }
+}
+
+void bmm(const Tensor& batch1, const Tensor& batch2, const Tensor& out) {
+  check_dtype(batch2, batch1.scalar_type());
+  add_product(out, batch1, batch2, 0, 1, out, "bmm");
+}
+
+void baddbmm(const Tensor& self, const Tensor& batch1, const Tensor& batch2, const Scalar& beta,
+             const Scalar& alpha, const Tensor& out) {
+  check_dtype(batch2, batch1.scalar_type());
+  add_product(self, batch1, batch2, beta, alpha, out, "baddbmm");
+}
+
+void addmv(const Tensor& self, const Tensor& mat, const Tensor& vec, const Scalar& beta,
+           const Scalar& alpha, const Tensor& out) {
+  if (out.numel() == 0) {
+    return;
+  }
+  if (beta.toComplexDouble() != 0.0 && !out.is_same(self)) {
+    out.copy_(self.expand(out.sizes()));
+  }
+  if (mat.numel() == 0) {
+    return scale(out, beta);
+  }
+  multiply_into(out.unsqueeze(1), mat, vec.unsqueeze(1), beta, alpha, "addmv_impl_cpu");
+}
+
+Tensor dot(const Tensor& self, const Tensor& tensor) {
+  check_dot(self, tensor);
+  Tensor out = at::empty({}, self.options());
+  visit<DotTypes>(self.scalar_type(), "dot", [&]<class T>() {
+    *out.mutable_data_ptr<T>() =
+        blas::dot<T>(self.numel(), self.const_data_ptr<T>(), self.stride(0),
+                     tensor.const_data_ptr<T>(), tensor.stride(0));
+  });
+  return out;
+}
+
+Tensor vdot(const Tensor& self, const Tensor& other) {
+  if (!self.is_complex()) {
+    return dot(self, other);
+  }
+  check_dot(self, other);
+  Tensor out = at::empty({}, self.options());
+  visit<ComplexTypes>(self.scalar_type(), "vdot", [&]<class T>() {
+    *out.mutable_data_ptr<T>() =
+        blas::dot_conjugate<T>(self.numel(), self.const_data_ptr<T>(), self.stride(0),
+                               other.const_data_ptr<T>(), other.stride(0));
+  });
+  return out;
+}
+
+}  // namespace alt::kernels

@@ -1,0 +1,246 @@
+// The leaves of matrix multiplication: BLAS calls, the integer loop, the split into strips.
+//
+// BLAS is column-major: the row-major product C = A B is its C^T = B^T A^T, so operands swap and
+// no flag changes. A strip is a range of rows of C or of its columns, whichever side is longer;
+// each repeats the packing of the operand it shares, which costs about 1 % at 128 rows a strip.
+
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+
+#include "kernels/blas.h"
+#include "loops/dtype.h"
+#include "runtime/thread_pool.h"
+
+extern "C" {
+void sgemm_(const char*, const char*, const int*, const int*, const int*, const float*,
+            const float*, const int*, const float*, const int*, const float*, float*, const int*);
+void dgemm_(const char*, const char*, const int*, const int*, const int*, const double*,
+            const double*, const int*, const double*, const int*, const double*, double*,
+            const int*);
+void cgemm_(const char*, const char*, const int*, const int*, const int*, const void*, const void*,
+            const int*, const void*, const int*, const void*, void*, const int*);
+void zgemm_(const char*, const char*, const int*, const int*, const int*, const void*, const void*,
+            const int*, const void*, const int*, const void*, void*, const int*);
+float sdot_(const int*, const float*, const int*, const float*, const int*);
+double ddot_(const int*, const double*, const int*, const double*, const int*);
+// Absent where libtorch's BLAS is not MKL.
+int MKL_Set_Num_Threads_Local(int) __attribute__((weak));
+}
+
+namespace alt::blas {
+namespace {
+
+constexpr bool fits_int(int64_t value) {
+  return value <= std::numeric_limits<int>::max();
+}
+
+template <class T>
+constexpr bool is_blas_type = std::is_floating_point_v<T> || c10::is_complex<T>::value;
+
+/// Keeps MKL from starting its own OpenMP team in this thread for as long as it lives.
+class SingleThreadedBlas {
+ public:
+  SingleThreadedBlas() : previous_(MKL_Set_Num_Threads_Local ? MKL_Set_Num_Threads_Local(1) : 0) {}
+  ~SingleThreadedBlas() {
+    if (MKL_Set_Num_Threads_Local) {
+      MKL_Set_Num_Threads_Local(previous_);
+    }
+  }
+  SingleThreadedBlas(const SingleThreadedBlas&) = delete;
+  SingleThreadedBlas& operator=(const SingleThreadedBlas&) = delete;
+
+ private:
+  int previous_;
+};
+
+template <class T>
+void call_blas(int m, int n, int k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
+               int64_t c_stride) {
+  const char transpose_a = a.transposed ? 'T' : 'N';
+  const char transpose_b = b.transposed ? 'T' : 'N';
+  const int lda = static_cast<int>(a.stride);
+  const int ldb = static_cast<int>(b.stride);
+  const int ldc = static_cast<int>(c_stride);
+  const auto call = [&](auto function) {
+    function(&transpose_b, &transpose_a, &n, &m, &k, &alpha, b.data, &ldb, a.data, &lda, &beta, c,
+             &ldc);
+  };
+  if constexpr (std::is_same_v<T, float>) {
+    call(sgemm_);
+  } else if constexpr (std::is_same_v<T, double>) {
+    call(dgemm_);
+  } else if constexpr (std::is_same_v<T, c10::complex<float>>) {
+    call(cgemm_);
+  } else {
+    call(zgemm_);
+  }
+}
+
+/// An arithmetic type in which T's products and sums wrap instead of being undefined.
+template <class T, bool = std::is_integral_v<T>>
+struct Wrapping {
+  using type = T;
+};
+template <class T>
+struct Wrapping<T, true> {
+  using type = std::conditional_t<sizeof(T) < 4, uint32_t, std::make_unsigned_t<T>>;
+};
+
+/// One row of C at a time. B row-major: C[i, :] += A[i, l] * B[l, :]; B transposed: dot products.
+template <class T>
+void loop(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
+          int64_t c_stride) {
+  using W = typename Wrapping<T>::type;
+  const int64_t a_row = a.transposed ? 1 : a.stride;
+  const int64_t a_column = a.transposed ? a.stride : 1;
+  for (int64_t i = 0; i < m; ++i) {
+    T* row = c + i * c_stride;
+    for (int64_t j = 0; j < n; ++j) {
+      row[j] = beta == T(0) ? T(0) : static_cast<T>(static_cast<W>(beta) * static_cast<W>(row[j]));
+    }
+    if (b.transposed) {
+      for (int64_t j = 0; j < n; ++j) {
+        W sum(0);
+        for (int64_t l = 0; l < k; ++l) {
+          sum += static_cast<W>(a.data[i * a_row + l * a_column]) *
+                 static_cast<W>(b.data[j * b.stride + l]);
+        }
+        row[j] = static_cast<T>(static_cast<W>(row[j]) + static_cast<W>(alpha) * sum);
+      }
+    } else {
+      for (int64_t l = 0; l < k; ++l) {
+        const W factor = static_cast<W>(alpha) * static_cast<W>(a.data[i * a_row + l * a_column]);
+        for (int64_t j = 0; j < n; ++j) {
+          row[j] = static_cast<T>(static_cast<W>(row[j]) +
+                                  factor * static_cast<W>(b.data[l * b.stride + j]));
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void strip(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
+           int64_t c_stride) {
+  if constexpr (is_blas_type<T>) {
+    if (fits_int(m) && fits_int(n) && fits_int(k) && fits_int(a.stride) && fits_int(b.stride) &&
+        fits_int(c_stride)) {
+      const SingleThreadedBlas guard;
+      return call_blas<T>(static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), alpha, a,
+                          b, beta, c, c_stride);
+    }
+  }
+  loop<T>(m, n, k, alpha, a, b, beta, c, c_stride);
+}
+
+template <class T>
+Matrix<T> skip(Matrix<T> matrix, int64_t rows, int64_t columns) {
+  const int64_t offset =
+      matrix.transposed ? columns * matrix.stride + rows : rows * matrix.stride + columns;
+  return {matrix.data + offset, matrix.stride, matrix.transposed};
+}
+
+/// Length of a strip of a side of C: two strips a thread, so that one thread alone can make up for
+/// a thread that is not running, but none so thin that packing would cost more than it saves.
+int64_t strip_length(int64_t side, double operations) {
+  constexpr double operations_worth_a_thread = 1e6;  // about 10 us of a core's sgemm
+  constexpr int64_t thinnest = 16;
+  const int64_t strips =
+      std::min<int64_t>({static_cast<int64_t>(operations / operations_worth_a_thread),
+                         2 * int64_t{num_threads()}, side / thinnest});
+  if (num_threads() == 1 || strips <= 1) {
+    return side;
+  }
+  const int64_t length = (side + strips - 1) / strips;
+  return (length + thinnest - 1) / thinnest * thinnest;
+}
+
+template <class T, bool conjugate>
+T dot_loop(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride) {
+  using W = typename Wrapping<opmath_t<T>>::type;
+  W sum(0);
+  for (int64_t i = 0; i < n; ++i) {
+    W left = static_cast<W>(x[i * x_stride]);
+    if constexpr (conjugate) {
+      left = W(left.real(), -left.imag());
+    }
+    sum += left * static_cast<W>(y[i * y_stride]);
+  }
+  return static_cast<T>(sum);
+}
+
+}  // namespace
+
+template <class T>
+void gemm(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
+          int64_t c_stride) {
+  if (m == 0 || n == 0) {
+    return;
+  }
+  const bool by_rows = m >= n;
+  const int64_t side = by_rows ? m : n;
+  const int64_t length = strip_length(side, 2.0 * m * n * std::max<int64_t>(k, 1));
+  if (length >= side) {
+    return strip(m, n, k, alpha, a, b, beta, c, c_stride);
+  }
+  parallel_for(0, (side + length - 1) / length, 1, [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * length;
+    const int64_t count = std::min(end * length, side) - first;
+    if (by_rows) {
+      strip(count, n, k, alpha, skip(a, first, 0), b, beta, c + first * c_stride, c_stride);
+    } else {
+      strip(m, count, k, alpha, a, skip(b, 0, first), beta, c + first, c_stride);
+    }
+  });
+}
+
+template <class T>
+T dot(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (fits_int(n) && fits_int(x_stride) && fits_int(y_stride)) {
+      const SingleThreadedBlas guard;
+      const int count = static_cast<int>(n);
+      const int x_step = static_cast<int>(x_stride);
+      const int y_step = static_cast<int>(y_stride);
+      if constexpr (std::is_same_v<T, float>) {
+        return sdot_(&count, x, &x_step, y, &y_step);
+      } else {
+        return ddot_(&count, x, &x_step, y, &y_step);
+      }
+    }
+  }
+  return dot_loop<T, false>(n, x, x_stride, y, y_stride);
+}
+
+template <class T>
+T dot_conjugate(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride) {
+  return dot_loop<T, true>(n, x, x_stride, y, y_stride);
+}
+
+#define INSTANTIATE_GEMM(T)                                                                  \
+  template void gemm<T>(int64_t, int64_t, int64_t, T, Matrix<T>, Matrix<T>, T, T*, int64_t); \
+  template T dot<T>(int64_t, const T*, int64_t, const T*, int64_t);
+INSTANTIATE_GEMM(float)
+INSTANTIATE_GEMM(double)
+INSTANTIATE_GEMM(c10::complex<float>)
+INSTANTIATE_GEMM(c10::complex<double>)
+INSTANTIATE_GEMM(uint8_t)
+INSTANTIATE_GEMM(int8_t)
+INSTANTIATE_GEMM(int16_t)
+INSTANTIATE_GEMM(int32_t)
+INSTANTIATE_GEMM(int64_t)
+#undef INSTANTIATE_GEMM
+template at::Half dot<at::Half>(int64_t, const at::Half*, int64_t, const at::Half*, int64_t);
+template at::BFloat16 dot<at::BFloat16>(int64_t, const at::BFloat16*, int64_t, const at::BFloat16*,
+                                        int64_t);
+template c10::complex<float> dot_conjugate<c10::complex<float>>(int64_t, const c10::complex<float>*,
+                                                                int64_t, const c10::complex<float>*,
+                                                                int64_t);
+template c10::complex<double> dot_conjugate<c10::complex<double>>(
+    int64_t, const c10::complex<double>*, int64_t, const c10::complex<double>*, int64_t);
+
+}  // namespace alt::blas
