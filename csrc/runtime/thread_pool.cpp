@@ -1,0 +1,303 @@
+#include "runtime/thread_pool.h"
+
+#include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <limits>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "runtime/environment.h"
+#include "runtime/floating_point_state.h"
+
+// MKL's thread count of the calling thread; absent where torch was built with another BLAS.
+extern "C" int MKL_Set_Num_Threads_Local(int count) __attribute__((weak));
+
+namespace alt {
+namespace {
+
+constexpr int kChunksPerThread = 8;
+constexpr auto kSpinTime = std::chrono::microseconds(5);
+
+thread_local bool inside_parallel_region = false;
+
+inline void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Waits for `condition` for a few microseconds: shorter than a sleep and a wake-up would take.
+template <class Condition>
+bool spin_until(Condition condition) {
+  const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (condition()) return true;
+      pause_briefly();
+    }
+  } while (std::chrono::steady_clock::now() < deadline);
+  return condition();
+}
+
+// While it lives, this thread is inside a parallel region, and a BLAS call in it stays on it: the
+// other threads are busy with other chunks.
+class ParallelRegion {
+ public:
+  ParallelRegion() {
+    inside_parallel_region = true;
+    if (MKL_Set_Num_Threads_Local) blas_threads_ = MKL_Set_Num_Threads_Local(1);
+  }
+  ~ParallelRegion() {
+    if (MKL_Set_Num_Threads_Local) MKL_Set_Num_Threads_Local(blas_threads_);
+    inside_parallel_region = false;
+  }
+  ParallelRegion(const ParallelRegion&) = delete;
+  ParallelRegion& operator=(const ParallelRegion&) = delete;
+
+ private:
+  int blas_threads_ = 0;
+};
+
+// One parallel_for. Lives on its caller's stack.
+class Job {
+ public:
+  Job(int64_t begin, int64_t end, int64_t chunk, detail::ChunkFunction function, void* context,
+      int max_helpers)
+      : begin_(begin),
+        end_(end),
+        chunk_(chunk),
+        chunk_count_((end - begin - 1) / chunk + 1),
+        function_(function),
+        context_(context),
+        max_helpers_(max_helpers) {}
+
+  void work() {
+    ParallelRegion region;
+    for (;;) {
+      const int64_t index = next_chunk_.fetch_add(1, std::memory_order_relaxed);
+      if (index >= chunk_count_) return;
+      const int64_t chunk_begin = begin_ + index * chunk_;
+      const int64_t chunk_end = end_ - chunk_begin > chunk_ ? chunk_begin + chunk_ : end_;
+      try {
+        function_(context_, chunk_begin, chunk_end);
+      } catch (...) {
+        fail(std::current_exception());
+      }
+    }
+  }
+
+  bool has_chunks() const { return next_chunk_.load(std::memory_order_relaxed) < chunk_count_; }
+
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+  const FloatingPointState& floating_point_state() const { return floating_point_state_; }
+
+  // Guarded by the pool's mutex, except that the caller may read `helpers` to see them leave.
+  Job* previous = nullptr;
+  Job* next = nullptr;
+  int joined = 0;
+  std::atomic<int> helpers{0};
+
+  int max_helpers() const { return max_helpers_; }
+
+ private:
+  void fail(std::exception_ptr error) {
+    std::lock_guard lock(error_mutex_);
+    if (!error_) error_ = std::move(error);
+    next_chunk_.store(chunk_count_, std::memory_order_relaxed);
+  }
+
+  const int64_t begin_;
+  const int64_t end_;
+  const int64_t chunk_;
+  const int64_t chunk_count_;
+  const detail::ChunkFunction function_;
+  void* const context_;
+  const int max_helpers_;
+  // Chunks may land on any thread, so all of them compute under the caller's settings.
+  const FloatingPointState floating_point_state_ = FloatingPointState::current();
+  std::atomic<int64_t> next_chunk_{0};
+  std::mutex error_mutex_;
+  std::exception_ptr error_;
+};
+
+class ThreadPool {
+ public:
+  void run(Job& job) {
+    publish(job);
+    job.work();
+    withdraw(job);
+    job.rethrow();
+  }
+
+ private:
+  void publish(Job& job) {
+    int to_wake = 0;
+    {
+      std::lock_guard lock(mutex_);
+      start_workers(job.max_helpers());
+      job.next = jobs_;
+      if (jobs_) jobs_->previous = &job;
+      jobs_ = &job;
+      published_.fetch_add(1, std::memory_order_relaxed);
+      to_wake = std::min(sleeping_, job.max_helpers());
+    }
+    for (int i = 0; i < to_wake; ++i) work_available_.notify_one();
+  }
+
+  // After this no worker touches the job.
+  void withdraw(Job& job) {
+    {
+      std::lock_guard lock(mutex_);
+      (job.previous ? job.previous->next : jobs_) = job.next;
+      if (job.next) job.next->previous = job.previous;
+    }
+    const auto done = [&] { return job.helpers.load(std::memory_order_acquire) == 0; };
+    if (spin_until(done)) return;
+    std::unique_lock lock(mutex_);
+    helper_left_.wait(lock, done);
+  }
+
+  void start_workers(int wanted) {
+    while (workers_ < wanted && !out_of_threads_) {
+      // Signals belong to the threads that the program itself started.
+      sigset_t all;
+      sigset_t before;
+      sigfillset(&all);
+      pthread_sigmask(SIG_SETMASK, &all, &before);
+      try {
+        std::thread([this] { worker_loop(); }).detach();
+        ++workers_;
+      } catch (const std::system_error&) {
+        out_of_threads_ = true;  // Go on with the threads there are; the caller needs none.
+      }
+      pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    }
+  }
+
+  // A job that still has chunks and room for a helper. Needs the mutex.
+  Job* job_to_join() const {
+    for (Job* job = jobs_; job; job = job->next) {
+      if (job->joined < job->max_helpers() && job->has_chunks()) return job;
+    }
+    return nullptr;
+  }
+
+  [[noreturn]] void worker_loop() {
+#if defined(__linux__)
+    pthread_setname_np(pthread_self(), "alt worker");
+#endif
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      if (Job* job = job_to_join()) {
+        ++job->joined;
+        job->helpers.fetch_add(1, std::memory_order_relaxed);
+        const uint64_t seen = published_.load(std::memory_order_relaxed);
+        lock.unlock();
+        job->floating_point_state().apply();
+        job->work();
+        leave(*job);
+        spin_until([&] { return published_.load(std::memory_order_relaxed) != seen; });
+        lock.lock();
+      } else {
+        ++sleeping_;
+        work_available_.wait(lock);
+        --sleeping_;
+      }
+    }
+  }
+
+  void leave(Job& job) {
+    // Under the mutex, so that a caller about to sleep does not miss it. The job may be gone from
+    // the moment that the count is zero.
+    std::lock_guard lock(mutex_);
+    if (job.helpers.fetch_sub(1, std::memory_order_release) == 1) helper_left_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable work_available_;
+  std::condition_variable helper_left_;
+  Job* jobs_ = nullptr;
+  std::atomic<uint64_t> published_{0};
+  int workers_ = 0;
+  int sleeping_ = 0;
+  bool out_of_threads_ = false;
+};
+
+// Never destroyed: workers sleep in it until the process ends.
+std::atomic<ThreadPool*> current_pool{nullptr};
+
+ThreadPool& pool() {
+  ThreadPool* existing = current_pool.load(std::memory_order_acquire);
+  if (existing) return *existing;
+  auto* created = new ThreadPool;
+  if (current_pool.compare_exchange_strong(existing, created)) return *created;
+  delete created;
+  return *existing;
+}
+
+// A forked child has none of its parent's workers, and the parent's mutex may be held by a thread
+// that is not there: it leaves the parent's pool behind and starts its own when it needs one.
+[[maybe_unused]] const int forget_pool_in_child = pthread_atfork(
+    nullptr, nullptr, [] { current_pool.store(nullptr, std::memory_order_release); });
+
+std::atomic<int> requested_threads{0};
+
+}  // namespace
+
+int num_threads() {
+  const int requested = requested_threads.load(std::memory_order_relaxed);
+  if (requested > 0) return requested;
+  const int from_environment = environment().num_threads;
+  return from_environment > 0 ? from_environment : at::get_num_threads();
+}
+
+void set_num_threads(int count) {
+  TORCH_CHECK_VALUE(count >= 0, "set_num_threads expects a positive number, or 0 for torch's; got ",
+                    count);
+  requested_threads.store(count, std::memory_order_relaxed);
+}
+
+bool in_parallel_region() {
+  return inside_parallel_region;
+}
+
+namespace detail {
+
+int64_t chunk_size(int64_t count, int64_t grain, int threads) {
+  grain = std::max<int64_t>(grain, 1);
+  const int64_t grains = (count - 1) / grain + 1;
+  const int64_t pieces = static_cast<int64_t>(threads) * kChunksPerThread;
+  const int64_t grains_per_chunk = (grains - 1) / pieces + 1;
+  if (grains_per_chunk > std::numeric_limits<int64_t>::max() / grain) return count;
+  return grains_per_chunk * grain;
+}
+
+void run_chunks(int64_t begin, int64_t end, int64_t grain, ChunkFunction function, void* context) {
+  const int threads = num_threads();
+  const int64_t chunk = chunk_size(end - begin, grain, threads);
+  const int64_t chunks = (end - begin - 1) / chunk + 1;
+  if (threads == 1 || chunks == 1) {
+    function(context, begin, end);
+    return;
+  }
+  const int helpers = static_cast<int>(std::min<int64_t>(threads, chunks)) - 1;
+  Job job(begin, end, chunk, function, context, helpers);
+  pool().run(job);
+}
+
+}  // namespace detail
+}  // namespace alt
