@@ -1,0 +1,112 @@
+// Sums, products, moments and truth values over dimensions, on the tree of loops/reduce.h.
+#include "kernels/reduce.h"
+
+#define AT_PER_OPERATOR_HEADERS
+#include <ATen/native/ReduceOpsUtils.h>
+#include <ATen/ops/all.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/eq.h>
+#include <ATen/ops/sum.h>
+
+#include <atomic>
+#include <cstring>
+
+namespace alt::kernels {
+
+void sum(at::TensorIterator& iter) {
+  with_real_or_complex_type(iter.input_dtype(), "sum_cpu",
+                            [&]<class T>() { run_reduction(iter, ops::Sum<T>{}); });
+}
+
+void nansum(at::TensorIterator& iter) {
+  with_real_or_complex_type(iter.input_dtype(), "nansum_cpu",
+                            [&]<class T>() { run_reduction(iter, ops::NanSum<T>{}); });
+}
+
+void mean(at::TensorIterator& iter) {
+  with_real_or_complex_type(iter.input_dtype(), "mean_cpu",
+                            [&]<class T>() { run_reduction(iter, ops::Mean<T>{}); });
+}
+
+void prod(at::TensorIterator& iter) {
+  with_real_or_complex_type(iter.input_dtype(), "prod_out_cpu",
+                            [&]<class T>() { run_reduction(iter, ops::Product<T>{}); });
+}
+
+void all(at::TensorIterator& iter) {
+  run_reduction(iter, ops::All{});
+}
+
+void any(at::TensorIterator& iter) {
+  run_reduction(iter, ops::Any{});
+}
+
+void std_var(at::TensorIterator& iter, double correction, bool take_sqrt) {
+  TORCH_CHECK_NOT_IMPLEMENTED(at::isFloatingType(iter.input_dtype()),
+                              "\"std_cpu\" not implemented for '", iter.input_dtype(), "'");
+  run_reduction(iter, ops::Variance{correction, take_sqrt});
+}
+
+at::Tensor count_nonzero(const at::Tensor& self, at::IntArrayRef dim) {
+  at::DimVector dims(dim);
+  at::maybe_wrap_dims(dims, self.dim());
+  at::Tensor result = at::native::create_reduction_result(self, at::IntArrayRef(dims),
+                                                          /*keepdim=*/false, at::kLong);
+  if (self.numel() == 0) return result.zero_();
+  auto iter = at::meta::make_reduction(self, result, at::IntArrayRef(dims), /*keepdim=*/false,
+                                       self.scalar_type());
+  run_reduction(iter, ops::CountNonzero{});
+  return result;
+}
+
+at::Tensor trace(const at::Tensor& self) {
+  TORCH_CHECK(self.dim() == 2, "trace: expected a matrix");
+  return at::sum(self.diagonal());
+}
+
+namespace {
+
+template <class T>
+bool equal_run(const T* a, const T* b, int64_t n) {
+  if constexpr (std::is_integral_v<T>) {
+    return std::memcmp(a, b, static_cast<size_t>(n) * sizeof(T)) == 0;
+  } else {
+    bool same = true;
+    for (int64_t i = 0; i < n; ++i) same &= a[i] == b[i];
+    return same;
+  }
+}
+
+template <class T>
+bool equal_contiguous(const at::Tensor& self, const at::Tensor& other) {
+  constexpr int64_t kStep = 4096;
+  const T* a = self.const_data_ptr<T>();
+  const T* b = other.const_data_ptr<T>();
+  std::atomic<bool> same{true};
+  parallel_for(0, self.numel(), reduce::kSerial, [&](int64_t begin, int64_t end) {
+    for (; begin < end && same.load(std::memory_order_relaxed); begin += kStep) {
+      if (!equal_run(a + begin, b + begin, std::min(kStep, end - begin))) same = false;
+    }
+  });
+  return same;
+}
+
+}  // namespace
+
+bool equal(const at::Tensor& self, const at::Tensor& other) {
+  TORCH_CHECK(self.device() == other.device(),
+              "Cannot compare two tensors on different devices. Got: ", self.device(), " and ",
+              other.device());
+  if (!self.is_same_size(other)) return false;
+  if (self.numel() == 0) return true;
+  if (self.scalar_type() != other.scalar_type() || !self.is_contiguous() ||
+      !other.is_contiguous()) {
+    return at::all(at::eq(self, other)).item<bool>();
+  }
+  bool same = false;
+  visit<EveryType>(self.scalar_type(), "equal_cpu",
+                   [&]<class T>() { same = equal_contiguous<T>(self, other); });
+  return same;
+}
+
+}  // namespace alt::kernels

@@ -1,0 +1,90 @@
+// Vector norms. Complex elements are reduced as their magnitudes, taken on load.
+#include "kernels/reduce.h"
+
+#include <c10/core/Scalar.h>
+
+#include <cmath>
+#include <limits>
+
+namespace alt::kernels {
+namespace {
+
+template <class Complex, class Real>
+void load_magnitude(void* dst, int64_t dst_stride, const void* src, int64_t src_stride, int64_t n) {
+  using Wide = opmath_t<Complex>;
+  for (int64_t i = 0; i < n; ++i) {
+    const auto& element =
+        *reinterpret_cast<const Complex*>(static_cast<const char*>(src) + i * src_stride);
+    *reinterpret_cast<Real*>(static_cast<char*>(dst) + i * dst_stride) =
+        std::abs(static_cast<Wide>(element));
+  }
+}
+
+template <class Real>
+ConvertFunction magnitude_of(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kComplexHalf:
+      return load_magnitude<c10::complex<at::Half>, Real>;
+    case at::kComplexFloat:
+      return load_magnitude<c10::complex<float>, Real>;
+    case at::kComplexDouble:
+      return load_magnitude<c10::complex<double>, Real>;
+    default:
+      return nullptr;
+  }
+}
+
+template <class T>
+void norm_in(at::TensorIterator& iter, double p) {
+  const ConvertFunction special = magnitude_of<T>(iter.input_dtype());
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  if (p == 0) {
+    run_reduction(iter, ops::NormZero<T>{}, special);
+  } else if (p == 1) {
+    run_reduction(iter, ops::NormOne<T>{}, special);
+  } else if (p == 2) {
+    run_reduction(iter, ops::NormTwo<T>{}, special);
+  } else if (p == kInfinity) {
+    run_reduction(iter, ops::NormInfinity<T>{}, special);
+  } else if (p == -kInfinity) {
+    run_reduction(iter, ops::NormMinusInfinity<T>{}, special);
+  } else {
+    run_reduction(iter, ops::Norm<T>(static_cast<T>(p)), special);
+  }
+}
+
+double exponent(const c10::Scalar& p) {
+  TORCH_CHECK(p.isIntegral(false) || p.isFloatingPoint(),
+              "norm_kernel_tensor_iterator_impl expects norm to be integer or float");
+  return p.to<double>();
+}
+
+bool reduces_in_double(at::ScalarType dtype) {
+  return dtype == at::kDouble || dtype == at::kComplexDouble;
+}
+
+}  // namespace
+
+void norm(at::TensorIterator& iter, const c10::Scalar& p) {
+  const double order = exponent(p);
+  if (reduces_in_double(iter.input_dtype())) {
+    norm_in<double>(iter, order);
+  } else {
+    norm_in<float>(iter, order);
+  }
+}
+
+void powsum(at::TensorIterator& iter, const c10::Scalar& p) {
+  const double order = exponent(p);
+  auto run = [&]<class T>() {
+    run_reduction(iter, ops::PowerSum<T>(static_cast<T>(order)),
+                  magnitude_of<T>(iter.input_dtype()));
+  };
+  if (reduces_in_double(iter.input_dtype())) {
+    run.template operator()<double>();
+  } else {
+    run.template operator()<float>();
+  }
+}
+
+}  // namespace alt::kernels

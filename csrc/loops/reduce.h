@@ -1,0 +1,532 @@
+// The machinery of reductions: walks what is reduced, at any stride and dtype, in vector lanes and
+// in parallel, for an operator that is a struct of four small functions (csrc/ops/reduction.h):
+//
+//   struct Operator {
+//     using Input;                                // what an element becomes on load
+//     using Acc;                                  // what is kept while reducing
+//     Acc identity() const;
+//     Acc step(Acc, Input, int64_t index) const;  // one more element, the index-th of its output
+//     Acc combine(Acc, Acc) const;                // the left one's elements come first
+//     A or Two<A, B> project(Acc, int64_t count) const;  // one output or two, cast on store
+//   };
+//
+// An operator whose Acc is its Input and whose functions take Vec<T> as well says
+// `static constexpr bool lanes = true`. One that knows better how to reduce a contiguous run has
+// `Acc block(const Input*, int64_t n, int64_t index) const`; `static constexpr bool ordered = true`
+// keeps the elements of a run in order.
+//
+// Order of summation, the same for every thread count and every split, so results are reproducible:
+//   the reduced extent is cut in chunks of a size that only the shape decides, a chunk in blocks of
+//   at most kBlock elements (or kGroup rows), and blocks, then chunks, are combined pairwise as a
+//   binary counter does. Inside a block, lanes and four accumulators a lane: the error of a float
+//   sum grows with kBlock / 64 + log2(n), not with n.
+//
+// Two ways to walk, by which dimension has the smaller stride:
+//   along:  the reduced dimension is the near one: an output at a time, its elements as runs.
+//   across: the kept dimension is the near one: a row of outputs at a time, one reduced index after
+//           another stepped into a row of accumulators.
+// Elements that are not contiguous in the operator's Input type are gathered and cast, kGather at a
+// time, into a buffer that stays in the first cache level.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/SmallVector.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "loops/convert.h"
+#include "loops/dtype.h"
+#include "loops/function.h"
+#include "loops/vec.h"
+#include "ops/reduction.h"
+#include "runtime/thread_pool.h"
+
+namespace at {
+struct TensorIteratorBase;
+}
+
+namespace alt {
+
+/// What a reduction walks. Strides are in bytes; the nearest dimension comes first.
+struct Reduction {
+  struct Kept {
+    int64_t size, in;
+    std::array<int64_t, 2> out;
+  };
+  struct Reduced {
+    int64_t size, in;
+  };
+  c10::SmallVector<Kept, 6> kept;
+  c10::SmallVector<Reduced, 6> reduced;
+  const char* in = nullptr;
+  at::ScalarType in_dtype = at::ScalarType::Undefined;
+  std::array<char*, 2> out{};
+  std::array<at::ScalarType, 2> out_dtype{at::ScalarType::Undefined, at::ScalarType::Undefined};
+  /// Elements of an output; outputs.
+  int64_t count = 1, outputs = 1;
+
+  /// From an iterator with one input, whose outputs have stride 0 where it reduces.
+  explicit Reduction(at::TensorIteratorBase& iter);
+  /// Over one dimension; the outputs keep it with size 1, or lack it.
+  Reduction(const at::Tensor& input, int64_t dim, std::initializer_list<at::Tensor> outputs);
+  /// Over everything.
+  Reduction(const at::Tensor& input, std::initializer_list<at::Tensor> outputs);
+
+ private:
+  void sort_and_merge();
+};
+
+namespace reduce {
+
+inline constexpr int64_t kBlock = 2048;      // elements of a contiguous run at once: 8 KiB
+inline constexpr int64_t kGather = 512;      // elements gathered at once
+inline constexpr int64_t kRow = 512;         // outputs across at once
+inline constexpr int64_t kGroup = 16;        // rows stepped one by one between combinations
+inline constexpr int64_t kChunk = 1 << 16;   // elements of a unit of parallel work
+inline constexpr int64_t kSerial = 1 << 15;  // elements that are not worth a second thread
+inline constexpr int64_t kShortRun = 16;     // runs below this are better walked across
+
+template <class Op>
+constexpr bool uses_lanes() {
+  if constexpr (requires { Op::lanes; }) {
+    return Op::lanes && has_vec_v<typename Op::Acc>;
+  } else {
+    return false;
+  }
+}
+
+template <class Op>
+constexpr bool is_ordered() {
+  return requires { Op::ordered; };
+}
+
+template <class Op>
+concept HasBlock = requires(const Op& op, const typename Op::Input* x) { op.block(x, 1, 0); };
+
+/// Pairwise combination of rows of `width` accumulators that arrive in order.
+template <class Op>
+class Cascade {
+ public:
+  using Acc = typename Op::Acc;
+  Cascade(const Op& op, int64_t width) : op_(op), width_(width) {}
+
+  void push(const Acc* row) {
+    int64_t level = 0;
+    for (uint64_t taken = pushed_++; taken & 1; taken >>= 1) ++level;
+    if ((level + 1) * width_ > static_cast<int64_t>(levels_.size())) {
+      levels_.resize(static_cast<size_t>((level + 1) * width_), op_.identity());
+    }
+    Acc* top = &levels_[static_cast<size_t>(level * width_)];
+    if (level == 0) {
+      std::copy(row, row + width_, top);
+      return;
+    }
+    combine(top, &levels_[0], row);
+    for (int64_t below = 1; below < level; ++below) {
+      combine(top, &levels_[static_cast<size_t>(below * width_)], top);
+    }
+  }
+
+  void finish(Acc* row) const {
+    bool first = true;
+    int64_t level = 0;
+    for (uint64_t left = pushed_; left != 0; left >>= 1, ++level) {
+      if (!(left & 1)) continue;
+      const Acc* held = &levels_[static_cast<size_t>(level * width_)];
+      if (first) {
+        std::copy(held, held + width_, row);
+        first = false;
+      } else {
+        combine(row, held, row);
+      }
+    }
+    if (first) std::fill(row, row + width_, op_.identity());
+  }
+
+ private:
+  void combine(Acc* to, const Acc* left, const Acc* right) const {
+    int64_t i = 0;
+    if constexpr (uses_lanes<Op>()) {
+      using V = Vec<Acc>;
+      for (; i + V::size <= width_; i += V::size) {
+        op_.combine(V::load(left + i), V::load(right + i)).store(to + i);
+      }
+    }
+    for (; i < width_; ++i) to[i] = op_.combine(left[i], right[i]);
+  }
+
+  const Op& op_;
+  int64_t width_;
+  uint64_t pushed_ = 0;
+  std::vector<Acc> levels_;
+};
+
+/// Contiguous elements to one accumulator.
+template <class Op>
+typename Op::Acc block(const Op& op, const typename Op::Input* x, int64_t n, int64_t index) {
+  using Acc = typename Op::Acc;
+  if constexpr (HasBlock<Op>) {
+    return op.block(x, n, index);
+  } else if constexpr (uses_lanes<Op>()) {
+    using V = Vec<Acc>;
+    Acc result = op.identity();
+    int64_t i = 0;
+    if (n >= V::size) {
+      V a(result), b(result), c(result), d(result);
+      for (; i + 4 * V::size <= n; i += 4 * V::size) {
+        a = op.step(a, V::load(x + i), 0);
+        b = op.step(b, V::load(x + i + V::size), 0);
+        c = op.step(c, V::load(x + i + 2 * V::size), 0);
+        d = op.step(d, V::load(x + i + 3 * V::size), 0);
+      }
+      for (; i + V::size <= n; i += V::size) a = op.step(a, V::load(x + i), 0);
+      Acc lanes[V::size];
+      op.combine(op.combine(a, b), op.combine(c, d)).store(lanes);
+      for (int width = V::size / 2; width > 0; width /= 2) {
+        for (int k = 0; k < width; ++k) lanes[k] = op.combine(lanes[k], lanes[k + width]);
+      }
+      result = lanes[0];
+    }
+    for (; i < n; ++i) result = op.step(result, x[i], 0);
+    return result;
+  } else if constexpr (!is_ordered<Op>()) {
+    // Eight partial results, for the compiler to hold in lanes.
+    constexpr int64_t kParts = 8;
+    Acc parts[kParts];
+    std::fill(parts, parts + kParts, op.identity());
+    int64_t i = 0;
+    for (; i + kParts <= n; i += kParts) {
+      for (int64_t k = 0; k < kParts; ++k) parts[k] = op.step(parts[k], x[i + k], index + i + k);
+    }
+    for (int64_t k = 0; i < n; ++i, ++k) parts[k] = op.step(parts[k], x[i], index + i);
+    for (int64_t width = kParts / 2; width > 0; width /= 2) {
+      for (int64_t k = 0; k < width; ++k) parts[k] = op.combine(parts[k], parts[k + width]);
+    }
+    return parts[0];
+  } else {
+    Acc result = op.identity();
+    for (int64_t i = 0; i < n; ++i) result = op.step(result, x[i], index + i);
+    return result;
+  }
+}
+
+/// A row of elements into a row of accumulators.
+template <class Op>
+void step_row(const Op& op, typename Op::Acc* acc, const typename Op::Input* x, int64_t n,
+              int64_t index) {
+  int64_t i = 0;
+  if constexpr (uses_lanes<Op>()) {
+    using V = Vec<typename Op::Acc>;
+    for (; i + V::size <= n; i += V::size) {
+      op.step(V::load(acc + i), V::load(x + i), 0).store(acc + i);
+    }
+  }
+  for (; i < n; ++i) acc[i] = op.step(acc[i], x[i], index);
+}
+
+/// A position in the reduced dimensions, moved forward in runs along the nearest one.
+class Cursor {
+ public:
+  Cursor(const Reduction& shape, const char* base, int64_t position)
+      : shape_(shape), at_(base), index_(shape.reduced.size(), 0) {
+    for (size_t d = 0; d < shape.reduced.size(); ++d) {
+      index_[d] = position % shape.reduced[d].size;
+      position /= shape.reduced[d].size;
+      at_ += index_[d] * shape.reduced[d].in;
+    }
+  }
+  const char* at() const { return at_; }
+  /// Elements left in the present run.
+  int64_t run() const { return shape_.reduced.empty() ? 1 : shape_.reduced[0].size - index_[0]; }
+  /// n <= run().
+  void advance(int64_t n) {
+    if (shape_.reduced.empty()) return;
+    index_[0] += n;
+    at_ += n * shape_.reduced[0].in;
+    for (size_t d = 0; index_[d] == shape_.reduced[d].size && d + 1 < index_.size(); ++d) {
+      at_ += shape_.reduced[d + 1].in - shape_.reduced[d].in * shape_.reduced[d].size;
+      index_[d] = 0;
+      ++index_[d + 1];
+    }
+  }
+
+ private:
+  const Reduction& shape_;
+  const char* at_;
+  c10::SmallVector<int64_t, 6> index_;
+};
+
+/// How elements of the input become the operator's Input.
+template <class Input>
+struct Loader {
+  ConvertFunction function;
+  bool same_dtype;
+
+  Loader(const Reduction& shape, ConvertFunction special) {
+    constexpr at::ScalarType kTo = c10::CppTypeToScalarType<Input>::value;
+    function = special != nullptr ? special : convert_function(kTo, shape.in_dtype);
+    same_dtype = special == nullptr && shape.in_dtype == kTo;
+  }
+  void gather(Input* to, const char* from, int64_t stride, int64_t n) const {
+    function(to, sizeof(Input), from, stride, n);
+  }
+};
+
+/// One output's elements begin..end.
+template <class Op>
+typename Op::Acc along(const Op& op, const Reduction& shape, const Loader<typename Op::Input>& load,
+                       const char* base, int64_t begin, int64_t end) {
+  using Input = typename Op::Input;
+  const int64_t stride = shape.reduced.empty() ? 0 : shape.reduced[0].in;
+  const bool direct = load.same_dtype && (stride == sizeof(Input) || shape.reduced.empty());
+  if (direct && shape.reduced.size() <= 1 && end - begin <= kBlock) {
+    return block(op, reinterpret_cast<const Input*>(base) + begin, end - begin, begin);
+  }
+  Input buffer[kGather];
+  Cursor cursor(shape, base, begin);
+
+  auto next = [&](int64_t position) {
+    int64_t left = end - position;
+    if (direct) {
+      int64_t n = std::min({left, cursor.run(), kBlock});
+      if (n == left || n >= kGather / 4) {
+        auto result = block(op, reinterpret_cast<const Input*>(cursor.at()), n, position);
+        cursor.advance(n);
+        return std::pair(result, n);
+      }
+    }
+    int64_t filled = 0;
+    for (const int64_t wanted = std::min(left, kGather); filled < wanted;) {
+      int64_t n = std::min(wanted - filled, cursor.run());
+      load.gather(buffer + filled, cursor.at(), stride, n);
+      cursor.advance(n);
+      filled += n;
+    }
+    return std::pair(block(op, buffer, filled, position), filled);
+  };
+
+  auto [first, taken] = next(begin);
+  if (begin + taken >= end) return first;
+  Cascade<Op> cascade(op, 1);
+  cascade.push(&first);
+  for (int64_t position = begin + taken; position < end;) {
+    auto [result, n] = next(position);
+    cascade.push(&result);
+    position += n;
+  }
+  cascade.finish(&first);
+  return first;
+}
+
+/// A row of `width` outputs, their elements begin..end.
+template <class Op>
+void across(const Op& op, const Reduction& shape, const Loader<typename Op::Input>& load,
+            const char* base, int64_t width, int64_t begin, int64_t end, typename Op::Acc* row) {
+  using Input = typename Op::Input;
+  Input buffer[kRow];
+  Cursor cursor(shape, base, begin);
+  const int64_t stride = shape.kept[0].in;
+  const bool direct = load.same_dtype && stride == sizeof(Input);
+  auto group = [&](int64_t from, int64_t to) {
+    std::fill(row, row + width, op.identity());
+    for (int64_t position = from; position < to; ++position) {
+      const Input* x = reinterpret_cast<const Input*>(cursor.at());
+      if (!direct) {
+        load.gather(buffer, cursor.at(), stride, width);
+        x = buffer;
+      }
+      step_row(op, row, x, width, position);
+      cursor.advance(1);
+    }
+  };
+  if (end - begin <= kGroup) {
+    group(begin, end);
+    return;
+  }
+  Cascade<Op> cascade(op, width);
+  for (int64_t position = begin; position < end; position += kGroup) {
+    group(position, std::min(end, position + kGroup));
+    cascade.push(row);
+  }
+  cascade.finish(row);
+}
+
+template <class T>
+inline constexpr bool is_two_v = false;
+template <class A, class B>
+inline constexpr bool is_two_v<Two<A, B>> = true;
+
+/// Casts on store: a row of outputs into each output tensor.
+template <class Op>
+class Storer {
+ public:
+  using Acc = typename Op::Acc;
+  using Result = decltype(std::declval<const Op&>().project(std::declval<Acc>(), int64_t{}));
+
+  explicit Storer(const Reduction& shape) : shape_(shape) {
+    if constexpr (is_two_v<Result>) {
+      set_function<decltype(Result::first)>(0);
+      set_function<decltype(Result::second)>(1);
+    } else {
+      set_function<Result>(0);
+    }
+  }
+
+  void store(const Op& op, const Acc* row, int64_t width, std::array<char*, 2> to,
+             std::array<int64_t, 2> stride) const {
+    if constexpr (is_two_v<Result>) {
+      decltype(Result::first) first[kRow];
+      decltype(Result::second) second[kRow];
+      for (int64_t i = 0; i < width; ++i) {
+        const Result result = op.project(row[i], shape_.count);
+        first[i] = result.first;
+        second[i] = result.second;
+      }
+      functions_[0](to[0], stride[0], first, sizeof first[0], width);
+      // An operator with two results may be asked for the first alone.
+      if (to[1] != nullptr) functions_[1](to[1], stride[1], second, sizeof second[0], width);
+    } else {
+      Result result[kRow];
+      for (int64_t i = 0; i < width; ++i) result[i] = op.project(row[i], shape_.count);
+      functions_[0](to[0], stride[0], result, sizeof(Result), width);
+    }
+  }
+
+ private:
+  template <class T>
+  void set_function(size_t k) {
+    if (shape_.out[k] == nullptr) return;
+    functions_[k] = convert_function(shape_.out_dtype[k], c10::CppTypeToScalarType<T>::value);
+  }
+
+  const Reduction& shape_;
+  std::array<ConvertFunction, 2> functions_{};
+};
+
+/// The rows of outputs that the kept dimensions make, and where each begins.
+struct Rows {
+  const Reduction& shape;
+  int64_t near, width, per_line, count;
+
+  Rows(const Reduction& reduction, int64_t wanted_width)
+      : shape(reduction),
+        near(reduction.kept.empty() ? 1 : reduction.kept[0].size),
+        width(std::clamp<int64_t>(wanted_width, 1, near)),
+        per_line((near + width - 1) / width),
+        count(reduction.outputs / near * per_line) {}
+
+  struct Row {
+    const char* in;
+    std::array<char*, 2> out;
+    int64_t width;
+  };
+  Row operator[](int64_t row) const {
+    Row result{shape.in, shape.out, width};
+    if (shape.kept.empty()) return result;
+    const int64_t begin = row % per_line * width;
+    result.width = std::min(width, near - begin);
+    move(result, shape.kept[0], begin);
+    row /= per_line;
+    for (size_t d = 1; d < shape.kept.size(); ++d) {
+      move(result, shape.kept[d], row % shape.kept[d].size);
+      row /= shape.kept[d].size;
+    }
+    return result;
+  }
+  std::array<int64_t, 2> stride() const {
+    return shape.kept.empty() ? std::array<int64_t, 2>{} : shape.kept[0].out;
+  }
+
+ private:
+  static void move(Row& row, const Reduction::Kept& dim, int64_t n) {
+    row.in += n * dim.in;
+    for (size_t k = 0; k < 2; ++k) {
+      if (row.out[k] != nullptr) row.out[k] += n * dim.out[k];
+    }
+  }
+};
+
+inline bool walks_across(const Reduction& shape) {
+  if (shape.kept.empty() || shape.reduced.empty()) return false;
+  const auto& kept = shape.kept[0];
+  const auto& reduced = shape.reduced[0];
+  if (std::abs(kept.in) < std::abs(reduced.in)) return kept.size > 4 || kept.size > reduced.size;
+  return reduced.size < kShortRun && kept.size > reduced.size;
+}
+
+}  // namespace reduce
+
+/// Reduces `shape` by `op`. There must be at least one element to an output. `special` replaces the
+/// cast on load, for what is reduced as something else than itself (complex numbers as magnitudes).
+template <class Op>
+void run_reduction(const Reduction& shape, const Op& op, ConvertFunction special = nullptr) {
+  using namespace reduce;
+  using Acc = typename Op::Acc;
+  const Loader<typename Op::Input> load(shape, special);
+  const Storer<Op> storer(shape);
+  const bool is_across = walks_across(shape);
+  const int64_t width = is_across ? kRow : std::clamp<int64_t>(kSerial / shape.count, 1, kRow);
+  const Rows rows(shape, width);
+  const int64_t chunk = is_across ? std::max<int64_t>(kGroup, kChunk / rows.width) : kChunk;
+  const int64_t chunks = (shape.count + chunk - 1) / chunk;
+
+  auto reduce_chunk = [&](const Rows::Row& row, int64_t index, Acc* to) {
+    const int64_t begin = index * chunk, end = std::min(begin + chunk, shape.count);
+    if (is_across) {
+      across(op, shape, load, row.in, row.width, begin, end, to);
+      return;
+    }
+    for (int64_t i = 0; i < row.width; ++i) {
+      const char* base = shape.kept.empty() ? row.in : row.in + i * shape.kept[0].in;
+      to[i] = along(op, shape, load, base, begin, end);
+    }
+  };
+  auto finish_row = [&](const Rows::Row& row, auto&& chunk_result) {
+    Acc result[kRow];
+    if (chunks == 1) {
+      storer.store(op, chunk_result(0, result), row.width, row.out, rows.stride());
+      return;
+    }
+    Cascade<Op> cascade(op, row.width);
+    for (int64_t index = 0; index < chunks; ++index) cascade.push(chunk_result(index, result));
+    cascade.finish(result);
+    storer.store(op, result, row.width, row.out, rows.stride());
+  };
+  auto whole_rows = [&](int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; ++r) {
+      const auto row = rows[r];
+      finish_row(row, [&](int64_t index, Acc* buffer) -> const Acc* {
+        reduce_chunk(row, index, buffer);
+        return buffer;
+      });
+    }
+  };
+
+  const int64_t work = shape.count * shape.outputs;
+  if (work <= kSerial) {
+    whole_rows(0, rows.count);
+  } else if (chunks == 1 || rows.count >= 4 * num_threads()) {
+    const int64_t grain = std::max<int64_t>(1, kSerial / (shape.count * rows.width));
+    parallel_for(0, rows.count, grain, whole_rows);
+  } else {
+    // Few outputs: threads share the reduced extent, and the chunks meet in the order they have.
+    std::vector<Acc> parts(static_cast<size_t>(rows.count * chunks * rows.width), op.identity());
+    auto part = [&](int64_t r, int64_t index) {
+      return &parts[static_cast<size_t>((r * chunks + index) * rows.width)];
+    };
+    parallel_for(0, rows.count * chunks, 1, [&](int64_t first, int64_t last) {
+      for (int64_t unit = first; unit < last; ++unit) {
+        const int64_t r = unit / chunks, index = unit % chunks;
+        reduce_chunk(rows[r], index, part(r, index));
+      }
+    });
+    for (int64_t r = 0; r < rows.count; ++r) {
+      finish_row(rows[r], [&](int64_t index, Acc*) -> const Acc* { return part(r, index); });
+    }
+  }
+}
+
+}  // namespace alt

@@ -1,0 +1,309 @@
+// Reductions. V is Vec<T> or T; loops/reduce.h says what each member means.
+#pragma once
+
+#include "loops/math.h"
+
+namespace alt {
+
+/// Two results of one reduction.
+template <class A, class B>
+struct Two {
+  A first;
+  B second;
+};
+
+namespace ops {
+
+template <class T>
+struct Sum {
+  using Input = T;
+  using Acc = T;
+  static constexpr bool lanes = true;
+  ALT_FN T identity() const { return T(0); }
+  template <class V>
+  ALT_FN V step(V acc, V x, int64_t) const {
+    return acc + x;
+  }
+  template <class V>
+  ALT_FN V combine(V a, V b) const {
+    return a + b;
+  }
+  ALT_FN T project(T acc, int64_t) const { return acc; }
+};
+
+template <class T>
+struct NanSum : Sum<T> {
+  template <class V>
+  ALT_FN V step(V acc, V x, int64_t) const {
+    return acc + select(x == x, x, V(T(0)));
+  }
+};
+
+template <class T>
+struct Mean : Sum<T> {
+  ALT_FN T project(T acc, int64_t count) const { return acc / T(count); }
+};
+
+template <class T>
+struct Product : Sum<T> {
+  ALT_FN T identity() const { return T(1); }
+  template <class V>
+  ALT_FN V step(V acc, V x, int64_t) const {
+    return acc * x;
+  }
+  template <class V>
+  ALT_FN V combine(V a, V b) const {
+    return a * b;
+  }
+};
+
+// NaN wins over every number.
+template <class T>
+struct Maximum : Sum<T> {
+  ALT_FN T identity() const {
+    using Limits = std::numeric_limits<T>;
+    return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
+  }
+  template <class V>
+  ALT_FN V combine(V a, V b) const {
+    return select((a > b) | is_nan(a), a, b);
+  }
+  template <class V>
+  ALT_FN V step(V acc, V x, int64_t) const {
+    return combine(acc, x);
+  }
+};
+
+template <class T>
+struct Minimum : Sum<T> {
+  ALT_FN T identity() const {
+    using Limits = std::numeric_limits<T>;
+    return Limits::has_infinity ? Limits::infinity() : Limits::max();
+  }
+  template <class V>
+  ALT_FN V combine(V a, V b) const {
+    return select((a < b) | is_nan(a), a, b);
+  }
+  template <class V>
+  ALT_FN V step(V acc, V x, int64_t) const {
+    return combine(acc, x);
+  }
+};
+
+struct All {
+  using Input = bool;
+  using Acc = uint8_t;
+  ALT_FN uint8_t identity() const { return 1; }
+  ALT_FN uint8_t step(uint8_t acc, bool x, int64_t) const {
+    return static_cast<uint8_t>(acc & static_cast<uint8_t>(x));
+  }
+  ALT_FN uint8_t combine(uint8_t a, uint8_t b) const { return a & b; }
+  ALT_FN bool project(uint8_t acc, int64_t) const { return acc != 0; }
+};
+
+struct Any {
+  using Input = bool;
+  using Acc = uint8_t;
+  ALT_FN uint8_t identity() const { return 0; }
+  ALT_FN uint8_t step(uint8_t acc, bool x, int64_t) const {
+    return static_cast<uint8_t>(acc | static_cast<uint8_t>(x));
+  }
+  ALT_FN uint8_t combine(uint8_t a, uint8_t b) const { return a | b; }
+  ALT_FN bool project(uint8_t acc, int64_t) const { return acc != 0; }
+};
+
+struct CountNonzero {
+  using Input = bool;
+  using Acc = int64_t;
+  ALT_FN int64_t identity() const { return 0; }
+  ALT_FN int64_t step(int64_t acc, bool x, int64_t) const { return acc + x; }
+  ALT_FN int64_t combine(int64_t a, int64_t b) const { return a + b; }
+  ALT_FN int64_t project(int64_t acc, int64_t) const { return acc; }
+};
+
+// Norms see real numbers: magnitudes, where the input is complex.
+
+template <class T>
+struct NormZero : Sum<T> {
+  template <class V>
+  ALT_FN V step(V acc, V x, int64_t) const {
+    return acc + select(x == V(T(0)), V(T(0)), V(T(1)));
+  }
+};
+
+template <class T>
+struct NormOne : Sum<T> {
+  template <class V>
+  ALT_FN V step(V acc, V x, int64_t) const {
+    return acc + math::abs(x);
+  }
+};
+
+template <class T>
+struct NormTwo : Sum<T> {
+  template <class V>
+  ALT_FN V step(V acc, V x, int64_t) const {
+    return acc + x * x;
+  }
+  ALT_FN T project(T acc, int64_t) const { return math::sqrt(acc); }
+};
+
+template <class T>
+struct NormInfinity : Maximum<T> {
+  ALT_FN T identity() const { return T(0); }
+  template <class V>
+  ALT_FN V step(V acc, V x, int64_t) const {
+    return Maximum<T>::combine(acc, math::abs(x));
+  }
+};
+
+template <class T>
+struct NormMinusInfinity : Minimum<T> {
+  template <class V>
+  ALT_FN V step(V acc, V x, int64_t) const {
+    return Minimum<T>::combine(acc, math::abs(x));
+  }
+};
+
+template <class T>
+struct PowerSum : Sum<T> {
+  T p;
+  explicit PowerSum(T exponent) : p(exponent) {}
+  template <class V>
+  ALT_FN V step(V acc, V x, int64_t) const {
+    return acc + math::pow(math::abs(x), V(p));
+  }
+};
+
+template <class T>
+struct Norm : PowerSum<T> {
+  using PowerSum<T>::PowerSum;
+  ALT_FN T project(T acc, int64_t) const { return math::pow(acc, T(1) / this->p); }
+};
+
+/// Mean and sum of squared deviations, and of how many.
+struct Moments {
+  double mean, squares;
+  int64_t count;
+};
+
+// Blocks by two passes, joined by Chan's rule. In double for every dtype, as stock has it.
+struct Variance {
+  using Input = double;
+  using Acc = Moments;
+  double correction;
+  bool take_sqrt;
+
+  ALT_FN Moments identity() const { return {0, 0, 0}; }
+  ALT_FN Moments step(Moments acc, double x, int64_t) const {
+    const int64_t count = acc.count + 1;
+    const double delta = x - acc.mean;
+    const double mean = acc.mean + delta / static_cast<double>(count);
+    return {mean, acc.squares + delta * (x - mean), count};
+  }
+  ALT_FN Moments combine(Moments a, Moments b) const {
+    if (a.count == 0) return b;
+    if (b.count == 0) return a;
+    const int64_t count = a.count + b.count;
+    const double delta = b.mean - a.mean;
+    const double share = static_cast<double>(b.count) / static_cast<double>(count);
+    return {a.mean + delta * share,
+            a.squares + b.squares + delta * delta * static_cast<double>(a.count) * share, count};
+  }
+  inline Moments block(const double* x, int64_t n, int64_t) const {
+    using V = Vec<double>;
+    auto total = [&](auto&& term) {
+      V lanes(0.0);
+      int64_t i = 0;
+      for (; i + V::size <= n; i += V::size) lanes += term(V::load(x + i));
+      double sum = reduce_add(lanes);
+      for (; i < n; ++i) sum += term(x[i]);
+      return sum;
+    };
+    const double mean = total([](auto v) { return v; }) / static_cast<double>(n);
+    const double squares = total([&](auto v) {
+      auto delta = v - decltype(v)(mean);
+      return delta * delta;
+    });
+    return {mean, squares, n};
+  }
+  ALT_FN Two<double, double> project(Moments acc, int64_t) const {
+    const double count = static_cast<double>(acc.count);
+    const double divisor = count > correction ? count - correction : 0.0;
+    const double variance = acc.squares / divisor;
+    return {take_sqrt ? math::sqrt(variance) : variance, acc.mean};
+  }
+};
+
+template <class T>
+struct Indexed {
+  T value;
+  int64_t index;
+};
+
+// The first of the best, NaN being best of all. `Best` is Maximum or Minimum.
+template <class Best>
+struct Arg {
+  using Input = typename Best::Input;
+  using Acc = Indexed<Input>;
+  static constexpr bool ordered = true;
+  ALT_FN Acc identity() const { return {Best().identity(), -1}; }
+  ALT_FN bool beats(Input challenger, Input holder) const {
+    if (is_nan(holder)) return false;
+    if (is_nan(challenger)) return true;
+    return Best().combine(challenger, holder) != holder;
+  }
+  // The first element takes the place even where it equals the identity.
+  ALT_FN Acc step(Acc acc, Input x, int64_t index) const {
+    return acc.index < 0 || beats(x, acc.value) ? Acc{x, index} : acc;
+  }
+  ALT_FN Acc combine(Acc a, Acc b) const {
+    if (b.index < 0) return a;
+    return a.index < 0 || beats(b.value, a.value) ? b : a;
+  }
+  // The best value by lanes, then where it first is.
+  inline Acc block(const Input* x, int64_t n, int64_t index) const {
+    const Best best;
+    Input value = x[0];
+    int64_t i = 0;
+    if constexpr (has_vec_v<Input>) {
+      using V = Vec<Input>;
+      if (n >= V::size) {
+        V lanes = V::load(x);
+        for (i = V::size; i + V::size <= n; i += V::size) {
+          lanes = best.combine(lanes, V::load(x + i));
+        }
+        for (int k = 0; k < V::size; ++k) value = best.combine(value, Input(lanes[k]));
+      }
+    }
+    for (; i < n; ++i) value = best.combine(value, x[i]);
+    for (i = 0; x[i] != value && !(is_nan(value) && is_nan(x[i]));) ++i;
+    return {x[i], index + i};
+  }
+  ALT_FN Two<Input, int64_t> project(Acc acc, int64_t) const { return {acc.value, acc.index}; }
+};
+
+template <class T>
+struct Extremes {
+  T minimum, maximum;
+};
+
+template <class T>
+struct MinimumAndMaximum {
+  using Input = T;
+  using Acc = Extremes<T>;
+  ALT_FN Acc identity() const { return {Minimum<T>().identity(), Maximum<T>().identity()}; }
+  ALT_FN Acc step(Acc acc, T x, int64_t) const { return combine(acc, {x, x}); }
+  ALT_FN Acc combine(Acc a, Acc b) const {
+    return {Minimum<T>().combine(a.minimum, b.minimum), Maximum<T>().combine(a.maximum, b.maximum)};
+  }
+  inline Acc block(const T* x, int64_t n, int64_t) const {
+    Acc acc = identity();
+    for (int64_t i = 0; i < n; ++i) acc = step(acc, x[i], i);
+    return acc;
+  }
+  ALT_FN Two<T, T> project(Acc acc, int64_t) const { return {acc.minimum, acc.maximum}; }
+};
+
+}  // namespace ops
+}  // namespace alt
