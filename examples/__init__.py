@@ -1,0 +1,1 @@
+"""Example programs: ordinary PyTorch, run on the device `alt`."""

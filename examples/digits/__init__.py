@@ -1,0 +1,1 @@
+"""Handwritten digits: four networks, trained on cpu and on alt with the same seeds."""
