@@ -14,6 +14,15 @@ This file stays small on purpose: ``import torch`` runs it, and it must not be a
 """
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # __getattr__ below brings them when they are asked for
+    from altbackend.fallback import (
+        fallback_mode,
+        fallback_report,
+        no_fallback,
+        reset_fallback_report,
+    )
 
 __all__ = [
     "__version__",
