@@ -1,0 +1,41 @@
+// What ran natively and what fell back.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace alt {
+
+extern std::atomic<int64_t> native_calls;
+
+/// Called by every generated wrapper.
+inline void count_native_call() {
+  native_calls.fetch_add(1, std::memory_order_relaxed);
+}
+
+struct FallbackRecord {
+  std::string op;
+  std::string site;  // "file:line function" of the Python frame that called, or "autograd"
+  int64_t calls = 0;
+  int64_t bytes = 0;  // of the alt tensors that were lent to stock kernels
+};
+
+void count_fallback(const std::string& op, const std::string& site, int64_t bytes);
+std::vector<FallbackRecord> fallback_report();
+void reset_fallback_report();
+
+enum class FallbackMode { kAllow, kWarn, kForbid };
+
+/// One mode for the whole process: backward passes run on autograd's own threads, and a ban that
+/// stopped at the thread's border would not see them.
+FallbackMode fallback_mode();
+void set_fallback_mode(FallbackMode mode);
+
+/// Names the Python frame that is running; set by the Python module.
+using CallSiteFunction = std::string (*)();
+void set_call_site_function(CallSiteFunction function);
+std::string call_site();
+
+}  // namespace alt

@@ -1,0 +1,85 @@
+// Operators that make complex numbers of real ones, and nan_to_num, whose defaults depend on the
+// dtype.
+#include <ATen/TensorIterator.h>
+#include <c10/util/complex.h>
+
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "loops/pointwise.h"
+
+namespace alt::kernels {
+namespace {
+
+/// Two real inputs to one complex output.
+template <class T, class Function>
+void run_complex(at::TensorIterator& iter, Function) {
+  const InnerLoop loop = [](const void*, int64_t n, void* const* outputs,
+                            const void* const* inputs) {
+    auto* out = static_cast<c10::complex<T>*>(outputs[0]);
+    const auto* x = static_cast<const T*>(inputs[0]);
+    const auto* y = static_cast<const T*>(inputs[1]);
+    for (int64_t i = 0; i < n; ++i) out[i] = Function{}(x[i], y[i]);
+  };
+  run_pointwise(iter, {c10::CppTypeToScalarType<T>::value,
+                       c10::CppTypeToScalarType<c10::complex<T>>::value, loop, nullptr});
+}
+
+struct NanToNum {
+  static constexpr const char* name = "nan_to_num";
+  template <class T>
+  ALT_FN T operator()(T x, T nan, T positive, T negative) const {
+    if constexpr (c10::is_complex<T>::value) {
+      return T(part(x.real(), nan.real(), positive.real(), negative.real()),
+               part(x.imag(), nan.real(), positive.real(), negative.real()));
+    } else {
+      using Element = typename T::value_type;
+      const T infinity(std::numeric_limits<Element>::infinity());
+      return select(x != x, nan,
+                    select(x == infinity, positive, select(x == T(0) - infinity, negative, x)));
+    }
+  }
+
+ private:
+  template <class R>
+  static R part(R x, R nan, R positive, R negative) {
+    if (x != x) return nan;
+    if (x == std::numeric_limits<R>::infinity()) return positive;
+    return x == -std::numeric_limits<R>::infinity() ? negative : x;
+  }
+};
+
+/// The largest finite value of what is stored, which for the half types is not float's.
+double largest(at::ScalarType dtype) {
+  double value = 0;
+  visit<concat_t<FloatingAndHalfTypes, TypeList<>>>(
+      c10::toRealValueType(dtype), "nan_to_num",
+      [&]<class T>() { value = static_cast<double>(std::numeric_limits<T>::max()); });
+  return value;
+}
+
+}  // namespace
+
+void complex(at::TensorIterator& iter) {
+  visit<FloatingTypes>(opmath_dtype(iter.input_dtype(0)), "complex", [&]<class T>() {
+    run_complex<T>(iter, [](T real, T imaginary) { return c10::complex<T>(real, imaginary); });
+  });
+}
+
+void polar(at::TensorIterator& iter) {
+  visit<FloatingTypes>(iter.input_dtype(0), "polar", [&]<class T>() {
+    run_complex<T>(iter, [](T magnitude, T angle) {
+      return c10::complex<T>(magnitude * std::cos(angle), magnitude * std::sin(angle));
+    });
+  });
+}
+
+void nan_to_num(at::TensorIteratorBase& iter, std::optional<double> nan,
+                std::optional<double> pos_inf, std::optional<double> neg_inf) {
+  const double bound = largest(iter.common_dtype());
+  pointwise<NanToNum, FloatingAndComplexTypes, 1>(iter, nan.value_or(0.0), pos_inf.value_or(bound),
+                                                  neg_inf.value_or(-bound));
+}
+
+}  // namespace alt::kernels

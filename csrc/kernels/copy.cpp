@@ -1,0 +1,172 @@
+// Copies between alt and alt or the CPU, and reading one element.
+//
+// Loop order: threads claim ranges of the destination; TensorIterator gives 2-d pieces with the
+// destination's fastest dimension innermost. Where the source is contiguous along the other
+// dimension (a transposition) the piece is walked in tiles of kTile x kTile elements, so that each
+// cache line of the source is used kTile/element times while it is in L1 (64 x 64 doubles touch
+// 64 lines of 64 bytes a side and 32 KiB in all).
+#include <ATen/TensorIterator.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/conj_physical.h>
+#include <ATen/ops/neg.h>
+#include <c10/core/Scalar.h>
+#include <torch/library.h>
+
+#include <algorithm>
+
+#include "loops/convert.h"
+#include "loops/dtype.h"
+#include "runtime/thread_pool.h"
+
+namespace alt::kernels {
+namespace {
+
+constexpr int64_t kTile = 64;
+constexpr int64_t kGrain = 65536;
+
+/// A dtype of the same size whose copies move bits: for the dtypes alt does not compute on.
+at::ScalarType bits_dtype(at::ScalarType dtype) {
+  switch (c10::elementSize(dtype)) {
+    case 1:
+      return at::kByte;
+    case 2:
+      return at::kUInt16;
+    case 4:
+      return at::kUInt32;
+    case 8:
+      return at::kUInt64;
+    default:
+      return dtype;
+  }
+}
+
+struct Piece {
+  char* dst;
+  const char* src;
+  int64_t dst_inner, src_inner, dst_outer, src_outer;
+};
+
+void copy_rows(ConvertFunction convert, const Piece& p, int64_t inner, int64_t outer) {
+  for (int64_t o = 0; o < outer; ++o) {
+    convert(p.dst + o * p.dst_outer, p.dst_inner, p.src + o * p.src_outer, p.src_inner, inner);
+  }
+}
+
+void copy_tiles(ConvertFunction convert, const Piece& p, int64_t inner, int64_t outer) {
+  for (int64_t o = 0; o < outer; o += kTile) {
+    for (int64_t i = 0; i < inner; i += kTile) {
+      Piece tile = p;
+      tile.dst += o * p.dst_outer + i * p.dst_inner;
+      tile.src += o * p.src_outer + i * p.src_inner;
+      copy_rows(convert, tile, std::min(kTile, inner - i), std::min(kTile, outer - o));
+    }
+  }
+}
+
+void copy_piece(ConvertFunction convert, const Piece& p, int64_t inner, int64_t outer,
+                int64_t dst_size, int64_t src_size) {
+  if (p.dst_outer == inner * dst_size && p.src_outer == inner * src_size &&
+      p.dst_inner == dst_size && p.src_inner == src_size) {
+    convert(p.dst, p.dst_inner, p.src, p.src_inner, inner * outer);
+  } else if (std::abs(p.src_outer) < std::abs(p.src_inner) && outer > 1) {
+    copy_tiles(convert, p, inner, outer);
+  } else {
+    copy_rows(convert, p, inner, outer);
+  }
+}
+
+void copy_elements(const at::Tensor& dst, const at::Tensor& src) {
+  auto iter = at::TensorIteratorConfig()
+                  .add_output(dst)
+                  .add_const_input(src)
+                  .resize_outputs(false)
+                  .check_all_same_dtype(false)
+                  .check_all_same_device(false)
+                  .build();
+  if (iter.numel() == 0) return;
+  const bool same = dst.scalar_type() == src.scalar_type();
+  const ConvertFunction convert =
+      same ? convert_function(bits_dtype(dst.scalar_type()), bits_dtype(src.scalar_type()))
+           : convert_function(dst.scalar_type(), src.scalar_type());
+  const int64_t dst_size = iter.element_size(0);
+  const int64_t src_size = iter.element_size(1);
+  const auto loop = [&](char** data, const int64_t* strides, int64_t inner, int64_t outer) {
+    copy_piece(convert, {data[0], data[1], strides[0], strides[1], strides[2], strides[3]}, inner,
+               outer, dst_size, src_size);
+  };
+  parallel_for(0, iter.numel(), kGrain,
+               [&](int64_t begin, int64_t end) { iter.serial_for_each(loop, {begin, end}); });
+}
+
+/// `tensor` without its lazy conjugation and negation: the memory as it is.
+at::Tensor physical(const at::Tensor& tensor) {
+  if (!tensor.is_conj() && !tensor.is_neg()) return tensor;
+  at::Tensor raw = tensor.detach();
+  raw._set_conj(false);
+  raw._set_neg(false);
+  return raw;
+}
+
+void check_device(const at::Tensor& tensor) {
+  TORCH_CHECK_NOT_IMPLEMENTED(tensor.device().is_cpu() || tensor.device().is_privateuseone(),
+                              "alt copies to and from the CPU only; go through the CPU to reach ",
+                              tensor.device());
+}
+
+}  // namespace
+
+at::Tensor copy_from(const at::Tensor& self, const at::Tensor& dst, bool) {
+  check_device(self);
+  check_device(dst);
+  if (self.is_same(dst)) return dst;
+  const at::Tensor to = physical(dst);
+  copy_elements(to, physical(self));
+  // The copy moved memory; where only one side is lazily conjugated or negated, mend the values.
+  if (dst.is_complex() && self.is_complex() && self.is_conj() != dst.is_conj()) {
+    at::conj_physical_(const_cast<at::Tensor&>(to));
+  }
+  if (self.is_neg() != dst.is_neg()) at::neg_(const_cast<at::Tensor&>(to));
+  return dst;
+}
+
+at::Tensor copy_from_and_resize(const at::Tensor& self, const at::Tensor& dst) {
+  if (dst.sizes() != self.sizes()) dst.resize_(self.sizes());
+  return copy_from(self, dst, false);
+}
+
+at::Scalar local_scalar_dense(const at::Tensor& self) {
+  at::Scalar value;
+  visit<EveryType>(self.scalar_type(), "_local_scalar_dense",
+                   [&]<class T>() { value = at::Scalar(*self.const_data_ptr<T>()); });
+  return value;
+}
+
+void fill(at::TensorIterator& iter, const at::Scalar& value) {
+  if (iter.numel() == 0) return;
+  visit<EveryType>(iter.dtype(), "fill", [&]<class T>() {
+    const T element = value.to<T>();
+    const auto loop = [&](char** data, const int64_t* strides, int64_t inner, int64_t outer) {
+      for (int64_t o = 0; o < outer; ++o) {
+        char* row = data[0] + o * strides[1];
+        if (strides[0] == sizeof(T)) {
+          std::fill_n(reinterpret_cast<T*>(row), inner, element);
+        } else {
+          for (int64_t i = 0; i < inner; ++i) *reinterpret_cast<T*>(row + i * strides[0]) = element;
+        }
+      }
+    };
+    parallel_for(0, iter.numel(), kGrain,
+                 [&](int64_t begin, int64_t end) { iter.serial_for_each(loop, {begin, end}); });
+  });
+}
+
+}  // namespace alt::kernels
+
+// copy_from reads the lazy bits itself. Left to torch's conjugate fallback, which materialises its
+// operands by copying them, a copy would call itself until the stack ends.
+TORCH_LIBRARY_IMPL(aten, Conjugate, m) {
+  m.impl("_copy_from", torch::CppFunction::makeFallthrough());
+}
+TORCH_LIBRARY_IMPL(aten, Negative, m) {
+  m.impl("_copy_from", torch::CppFunction::makeFallthrough());
+}

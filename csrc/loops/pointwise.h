@@ -1,0 +1,161 @@
+// The loop under every pointwise operator.
+//
+// An operator arrives as a body (a callable on Vec lanes or scalars), a list of the dtypes it
+// computes in, and the TensorIterator that PyTorch's front-end built. The typed part is small: one
+// loop over contiguous operands of the compute dtype (`PointwiseLoop`). Everything that varies
+// with layout and dtype is in pointwise.cpp and compiled once: an operand that is strided,
+// broadcast or of another dtype passes through a block buffer in the compute dtype. That is where
+// operands are cast on load and on store.
+#pragma once
+
+#include <ATen/TensorIterator.h>
+#include <c10/core/Scalar.h>
+
+#include <tuple>
+#include <utility>
+
+#include "loops/dtype.h"
+#include "loops/function.h"
+#include "loops/vec.h"
+
+namespace alt {
+
+/// Computes `n` elements; every operand is contiguous in the loop's own types.
+using InnerLoop = void (*)(const void* parameters, int64_t n, void* const* outputs,
+                           const void* const* inputs);
+
+struct PointwisePlan {
+  at::ScalarType input_dtype;   // what the loop reads
+  at::ScalarType output_dtype;  // what the loop writes
+  InnerLoop loop;
+  const void* parameters;  // the operator's scalar arguments
+  int64_t cost = 1;        // of an element, in units of an addition: sets the parallel grain
+};
+
+/// Runs `plan` over all elements of `iter`, whatever the strides and dtypes of its operands.
+void run_pointwise(at::TensorIteratorBase& iter, const PointwisePlan& plan);
+
+namespace detail {
+
+/// An argument of a stub as the body receives it: a Scalar in the compute type, the rest as is.
+template <class T, class P>
+auto parameter(const P& value) {
+  using Plain = std::remove_cvref_t<P>;
+  if constexpr (std::is_same_v<Plain, at::Scalar>) {
+    return value.template to<T>();
+  } else if constexpr (std::is_same_v<Plain, double>) {
+    return static_cast<T>(value);
+  } else {
+    return value;
+  }
+}
+
+/// A parameter inside the vector loop: numbers of the compute type become lanes.
+template <class T, class P>
+auto lanes(const P& value) {
+  if constexpr (std::is_same_v<T, P>) {
+    return Vec<T>(value);
+  } else {
+    return value;
+  }
+}
+
+template <class T, size_t>
+using Repeat = T;
+
+template <class Result>
+struct OutputOf {
+  using type = Result;
+};
+template <class T>
+struct OutputOf<Vec<T>> {
+  using type = T;
+};
+template <class T>
+struct OutputOf<Mask<T>> {
+  using type = bool;
+};
+
+template <class Body, class T, class Indices, class... P>
+struct PointwiseLoop;
+
+template <class Body, class T, size_t... I, class... P>
+struct PointwiseLoop<Body, T, std::index_sequence<I...>, P...> {
+  static constexpr bool vectorized = has_vec_v<T>;
+  using Lane = std::conditional_t<vectorized, Vec<T>, T>;
+  using Result =
+      std::invoke_result_t<Body, Repeat<Lane, I>...,
+                           std::conditional_t<vectorized && std::is_same_v<T, P>, Vec<T>, P>...>;
+  using Output = typename OutputOf<Result>::type;
+
+  static void run(const void* parameters, int64_t n, void* const* outputs,
+                  const void* const* inputs) {
+    auto* out = static_cast<Output*>(outputs[0]);
+    std::apply(
+        [&](const P&... p) {
+          if constexpr (vectorized) {
+            run_lanes(n, out, inputs, lanes<T>(p)...);
+          } else {
+            for (int64_t i = 0; i < n; ++i) {
+              out[i] = Body{}(static_cast<const T*>(inputs[I])[i]..., p...);
+            }
+          }
+        },
+        *static_cast<const std::tuple<P...>*>(parameters));
+  }
+
+ private:
+  template <class... L>
+  static void run_lanes(int64_t n, Output* out, const void* const* inputs, L... p) {
+    constexpr int64_t kStep = Vec<T>::size;
+    int64_t i = 0;
+    for (; i + kStep <= n; i += kStep) {
+      Body{}(Vec<T>::load(static_cast<const T*>(inputs[I]) + i)..., p...).store(out + i);
+    }
+    if (const int rest = static_cast<int>(n - i); rest > 0) {
+      Body{}(Vec<T>::load(static_cast<const T*>(inputs[I]) + i, rest)..., p...)
+          .store(out + i, rest);
+    }
+  }
+};
+
+}  // namespace detail
+
+/// What the loop computes in when the front-end leaves it open.
+enum class ComputeDtype { kCommon, kOutput, kInput };
+
+/// Runs `Body` (callable on lanes and scalars, with a `name`) over `iter`. `args` are the
+/// operator's scalar arguments: Scalars and doubles reach the body in the compute type, the rest as
+/// they are.
+template <class Body, class Types, size_t arity, ComputeDtype compute = ComputeDtype::kCommon,
+          int64_t cost = 1, class... Args>
+void pointwise(at::TensorIteratorBase& iter, const Args&... args) {
+  const at::ScalarType dtype =
+      opmath_dtype(compute == ComputeDtype::kCommon   ? iter.common_dtype()
+                   : compute == ComputeDtype::kOutput ? iter.dtype(0)
+                                                      : iter.input_dtype(0));
+  visit<Types>(dtype, Body::name, [&]<class T>() {
+    const auto parameters = std::make_tuple(detail::parameter<T>(args)...);
+    const auto run = [&]<class... P>(const std::tuple<P...>& tuple) {
+      using Loop = detail::PointwiseLoop<Body, T, std::make_index_sequence<arity>, P...>;
+      run_pointwise(
+          iter, {c10::CppTypeToScalarType<T>::value,
+                 c10::CppTypeToScalarType<typename Loop::Output>::value, &Loop::run, &tuple, cost});
+    };
+    run(parameters);
+  });
+}
+
+/// A pointwise operator as a DispatchStub calls it: `call` has the stub's own signature.
+template <class Function, class Body, class Types, size_t arity, ComputeDtype compute, int64_t cost>
+struct PointwiseStub;
+
+template <class Iterator, class... Args, class Body, class Types, size_t arity,
+          ComputeDtype compute, int64_t cost>
+struct PointwiseStub<void (*)(Iterator&, Args...), Body, Types, arity, compute, cost> {
+  static void call(Iterator& iter, Args... args) {
+    pointwise<Body, Types, arity, compute, cost>(iter, args...);
+  }
+};
+
+}  // namespace alt

@@ -1,0 +1,88 @@
+// altbackend._C: what Python reaches of the runtime and the dispatch. Loading the library is what
+// registers the device; this module only asks and sets.
+#include <frameobject.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <string>
+
+#include "dispatch/counters.h"
+#include "runtime/bindings.h"
+
+namespace {
+
+namespace py = pybind11;
+
+/// The innermost Python frame outside torch, as "file:line function".
+std::string python_call_site() {
+  if (!Py_IsInitialized()) return "C++";
+  const py::gil_scoped_acquire gil;
+  py::object frame =
+      py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(PyEval_GetFrame()));
+  if (!frame) return "autograd";
+  py::object chosen = frame;
+  while (frame && !frame.is_none()) {
+    const auto file = frame.attr("f_code").attr("co_filename").cast<std::string>();
+    if (file.find("/torch/") == std::string::npos) {
+      chosen = frame;
+      break;
+    }
+    frame = frame.attr("f_back");
+  }
+  const py::object code = chosen.attr("f_code");
+  return code.attr("co_filename").cast<std::string>() + ":" +
+         std::to_string(chosen.attr("f_lineno").cast<int>()) + " " +
+         code.attr("co_name").cast<std::string>();
+}
+
+alt::FallbackMode parse_mode(const std::string& mode) {
+  if (mode == "allow") return alt::FallbackMode::kAllow;
+  if (mode == "warn") return alt::FallbackMode::kWarn;
+  if (mode == "forbid") return alt::FallbackMode::kForbid;
+  throw py::value_error("fallback mode is one of allow, warn, forbid; got '" + mode + "'");
+}
+
+std::string mode_name(alt::FallbackMode mode) {
+  switch (mode) {
+    case alt::FallbackMode::kAllow:
+      return "allow";
+    case alt::FallbackMode::kWarn:
+      return "warn";
+    default:
+      return "forbid";
+  }
+}
+
+py::list report() {
+  py::list rows;
+  for (const alt::FallbackRecord& record : alt::fallback_report()) {
+    py::dict row;
+    row["op"] = record.op;
+    row["calls"] = record.calls;
+    row["bytes"] = record.bytes;
+    row["site"] = record.site;
+    rows.append(row);
+  }
+  return rows;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_C, m) {
+  alt::bind_runtime(m);
+  alt::set_call_site_function(&python_call_site);
+  m.def("fallback_report", &report);
+  m.def("reset_fallback_report", &alt::reset_fallback_report);
+  m.def("set_fallback_mode",
+        [](const std::string& mode) { alt::set_fallback_mode(parse_mode(mode)); });
+  m.def("get_fallback_mode", [] { return mode_name(alt::fallback_mode()); });
+  m.def("native_calls", [] { return alt::native_calls.load(); });
+  m.def("build_info", [] {
+    py::dict info;
+    info["torch_version"] = ALT_TORCH_VERSION;
+    info["arch"] = ALT_ARCH_NAME;
+    info["compiler"] = __VERSION__;
+    info["engine"] = "host";
+    return info;
+  });
+}

@@ -1,0 +1,47 @@
+// Elementwise parts of losses; reductions over them are separate operators.
+#pragma once
+
+#include "loops/function.h"
+#include "loops/math.h"
+
+namespace alt::ops {
+
+template <class T>
+ALT_FN T mse(T x, T y) {
+  const T difference = x - y;
+  return difference * difference;
+}
+
+/// Backwards take (input, target, grad of the loss) and the factor 1/n or 1 of the reduction.
+template <class T>
+ALT_FN T mse_backward(T x, T y, T grad, T factor) {
+  return factor * (x - y) * grad;
+}
+
+template <class T>
+ALT_FN T smooth_l1(T x, T y, T beta) {
+  const T z = math::abs(x - y);
+  return select(z < beta, T(0.5) * z * z / beta, z - T(0.5) * beta);
+}
+
+template <class T>
+ALT_FN T smooth_l1_backward(T x, T y, T grad, T norm, T beta) {
+  const T d = x - y;
+  return select(d <= T(0) - beta, (T(0) - norm) * grad,
+                select(d >= beta, norm * grad, norm * d * grad / beta));
+}
+
+template <class T>
+ALT_FN T huber(T x, T y, T delta) {
+  const T z = math::abs(x - y);
+  return select(z < delta, T(0.5) * z * z, delta * (z - T(0.5) * delta));
+}
+
+template <class T>
+ALT_FN T huber_backward(T x, T y, T grad, T norm, T delta) {
+  const T d = x - y;
+  return select(d <= T(0) - delta, (T(0) - norm) * grad * delta,
+                select(d >= delta, norm * grad * delta, norm * d * grad));
+}
+
+}  // namespace alt::ops

@@ -1,0 +1,211 @@
+// Elementary and special functions of one argument.
+#pragma once
+
+#include <c10/util/MathConstants.h>
+
+#include "loops/function.h"
+#include "loops/math.h"
+#include "ops/special.h"
+
+namespace alt::ops {
+
+template <class T>
+ALT_FN T exp(T x) {
+  return math::exp(x);
+}
+template <class T>
+ALT_FN T exp2(T x) {
+  return math::exp2(x);
+}
+template <class T>
+ALT_FN T expm1(T x) {
+  return math::expm1(x);
+}
+template <class T>
+ALT_FN T log(T x) {
+  return math::log(x);
+}
+template <class T>
+ALT_FN T log2(T x) {
+  return math::log2(x);
+}
+template <class T>
+ALT_FN T log10(T x) {
+  return math::log10(x);
+}
+template <class T>
+ALT_FN T log1p(T x) {
+  return math::log1p(x);
+}
+template <class T>
+ALT_FN T sin(T x) {
+  return math::sin(x);
+}
+template <class T>
+ALT_FN T cos(T x) {
+  return math::cos(x);
+}
+template <class T>
+ALT_FN T tan(T x) {
+  return math::tan(x);
+}
+template <class T>
+ALT_FN T asin(T x) {
+  return math::asin(x);
+}
+template <class T>
+ALT_FN T acos(T x) {
+  return math::acos(x);
+}
+template <class T>
+ALT_FN T atan(T x) {
+  return math::atan(x);
+}
+template <class T>
+ALT_FN T sinh(T x) {
+  return math::sinh(x);
+}
+template <class T>
+ALT_FN T cosh(T x) {
+  return math::cosh(x);
+}
+template <class T>
+ALT_FN T tanh(T x) {
+  return math::tanh(x);
+}
+template <class T>
+ALT_FN T asinh(T x) {
+  return math::asinh(x);
+}
+template <class T>
+ALT_FN T acosh(T x) {
+  return math::acosh(x);
+}
+template <class T>
+ALT_FN T atanh(T x) {
+  return math::atanh(x);
+}
+template <class T>
+ALT_FN T atan2(T y, T x) {
+  return math::atan2(y, x);
+}
+template <class T>
+ALT_FN T erf(T x) {
+  return math::erf(x);
+}
+template <class T>
+ALT_FN T erfc(T x) {
+  return math::erfc(x);
+}
+template <class T>
+ALT_FN T lgamma(T x) {
+  return math::lgamma(x);
+}
+template <class T>
+ALT_FN T sqrt(T x) {
+  return math::sqrt(x);
+}
+template <class T>
+ALT_FN T rsqrt(T x) {
+  return T(1) / math::sqrt(x);
+}
+template <class T>
+ALT_FN T floor(T x) {
+  return math::floor(x);
+}
+template <class T>
+ALT_FN T ceil(T x) {
+  return math::ceil(x);
+}
+template <class T>
+ALT_FN T trunc(T x) {
+  return math::trunc(x);
+}
+/// To the nearest integer, halves to even.
+template <class T>
+ALT_FN T round(T x) {
+  return math::rint(x);
+}
+template <class T>
+ALT_FN T frac(T x) {
+  return x - math::trunc(x);
+}
+
+template <class T>
+ALT_FN T round_decimals(T x, int64_t decimals) {
+  const bool negative = decimals < 0;
+  const T ten = math::pow(T(10), T(static_cast<double>(negative ? -decimals : decimals)));
+  return negative ? math::rint(x / ten) * ten : math::rint(x * ten) / ten;
+}
+
+template <class T>
+ALT_FN T sigmoid(T x) {
+  return T(1) / (T(1) + math::exp(T(0) - x));
+}
+
+/// log(x / (1 - x)); a non-negative eps clamps x to [eps, 1 - eps] first.
+template <class T>
+ALT_FN T logit(T x, T eps) {
+  const T upper = T(1) - eps;
+  x = select(eps < T(0), x, select(x < eps, eps, select(x > upper, upper, x)));
+  return math::log(x / (T(1) - x));
+}
+
+/// sin(pi x) / (pi x), and 1 at 0.
+template <class T>
+ALT_FN T sinc(T x) {
+  const T product = x * T(c10::pi<double>);
+  return select(x == T(0), T(1), math::sin(product) / product);
+}
+
+template <class T>
+ALT_FN T digamma(T x) {
+  return by_lane([](auto v) { return special::digamma(v); }, x);
+}
+template <class T>
+ALT_FN T trigamma(T x) {
+  return by_lane([](auto v) { return special::trigamma(v); }, x);
+}
+template <class T>
+ALT_FN T erfinv(T x) {
+  return by_lane([](auto v) { return special::erfinv(v); }, x);
+}
+
+/// -x log x; 0 at 0 and -inf below.
+template <class T>
+ALT_FN T entr(T x) {
+  using Element = typename T::value_type;
+  const T infinity(std::numeric_limits<Element>::infinity());
+  const T inside = (T(0) - x) * math::log(x);
+  return select(is_nan(x) | (x > T(0)), select(is_nan(x), x, inside),
+                select(x == T(0), T(0), T(0) - infinity));
+}
+
+/// x log y, and 0 where x is 0 and y is not NaN.
+template <class T>
+ALT_FN T xlogy(T x, T y) {
+  return select(is_nan(y), y, select(x == T(0), T(0), x * math::log(y)));
+}
+
+template <class T>
+ALT_FN T xlog1py(T x, T y) {
+  return select(is_nan(y), y, select(x == T(0), T(0), x * math::log1p(y)));
+}
+
+/// log(exp x + exp y) without overflow; equal infinities give themselves.
+template <class T>
+ALT_FN T logaddexp(T x, T y) {
+  const T larger = select(x > y, x, y);
+  const T sum = larger + math::log1p(math::exp(T(0) - math::abs(x - y)));
+  return select((x == y) & (x - y != T(0)), x, sum);
+}
+
+template <class T>
+ALT_FN T logaddexp2(T x, T y) {
+  const T larger = select(x > y, x, y);
+  const T inverse_ln2(1.442695040888963407359924681001892137);
+  const T sum = larger + math::log1p(math::exp2(T(0) - math::abs(x - y))) * inverse_ln2;
+  return select((x == y) & (x - y != T(0)), x, sum);
+}
+
+}  // namespace alt::ops

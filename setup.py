@@ -1,0 +1,116 @@
+"""Builds altbackend._C with CMake and Ninja and records what the build needs of a machine.
+
+ALT_ARCH       native (default), x86-64-v3, x86-64-v4 or armv8
+ALT_SANITIZE   address, undefined or thread (developer builds, see the Makefile)
+ALT_BUILD_DIR  build folder (default build)
+MAX_JOBS       parallel compilations (default: the number of CPUs)
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent.resolve()
+ARCHITECTURES = ("native", "x86-64-v3", "x86-64-v4", "armv8")
+
+# Compiler macro -> /proc/cpuinfo flag, for the instruction sets that the kernels are compiled to.
+CPU_FLAGS = {
+    "__AVX2__": "avx2",
+    "__FMA__": "fma",
+    "__F16C__": "f16c",
+    "__BMI2__": "bmi2",
+    "__AVX512F__": "avx512f",
+    "__AVX512BW__": "avx512bw",
+    "__AVX512CD__": "avx512cd",
+    "__AVX512DQ__": "avx512dq",
+    "__AVX512VL__": "avx512vl",
+    "__AVX512VNNI__": "avx512_vnni",
+    "__AVX512BF16__": "avx512_bf16",
+    "__AVX512VBMI__": "avx512vbmi",
+    "__AVX512VBMI2__": "avx512_vbmi2",
+    "__AVX512BITALG__": "avx512_bitalg",
+    "__AVX512VPOPCNTDQ__": "avx512_vpopcntdq",
+    "__AVX512FP16__": "avx512_fp16",
+    "__AMX_TILE__": "amx_tile",
+    "__ARM_NEON": "asimd",
+}
+
+
+def architecture() -> str:
+    arch = os.environ.get("ALT_ARCH", "native")
+    if arch not in ARCHITECTURES:
+        sys.exit(f"ALT_ARCH is one of {', '.join(ARCHITECTURES)}; got '{arch}'")
+    return arch
+
+
+def required_cpu_flags(arch: str) -> list[str]:
+    march = "armv8-a" if arch == "armv8" else arch
+    compiler = os.environ.get("CXX", "g++")
+    macros = subprocess.run(
+        [compiler, f"-march={march}", "-dM", "-E", "-x", "c++", os.devnull],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    defined = {line.split()[1] for line in macros.splitlines() if line.startswith("#define ")}
+    return [flag for macro, flag in CPU_FLAGS.items() if macro in defined]
+
+
+class CMakeBuild(build_ext):
+    """One CMake project for the one extension."""
+
+    def build_extension(self, ext: Extension) -> None:
+        import torch
+
+        arch = architecture()
+        build = ROOT / os.environ.get("ALT_BUILD_DIR", "build")
+        build.mkdir(parents=True, exist_ok=True)
+        output = Path(self.get_ext_fullpath(ext.name)).parent.resolve()
+        torch_version = torch.__version__.split("+")[0]
+        configure = [
+            "cmake",
+            "-S",
+            str(ROOT),
+            "-B",
+            str(build),
+            "-GNinja",
+            f"-DTORCH_DIR={Path(torch.__file__).parent}",
+            f"-DTORCH_VERSION={torch_version}",
+            f"-DPYTHON_EXECUTABLE={sys.executable}",
+            f"-DPYTHON_INCLUDE={sysconfig.get_paths()['include']}",
+            f"-DEXTENSION_SUFFIX={sysconfig.get_config_var('EXT_SUFFIX')}",
+            f"-DOUTPUT_DIR={output}",
+            f"-DALT_ARCH={arch}",
+            f"-DALT_SANITIZE={os.environ.get('ALT_SANITIZE', '')}",
+        ]
+        jobs = os.environ.get("MAX_JOBS", str(os.cpu_count()))
+        # The tools of the environment that runs this build come before the system's.
+        environment = dict(os.environ)
+        environment["PATH"] = os.pathsep.join(
+            [str(Path(sys.executable).parent), environment.get("PATH", "")]
+        )
+        subprocess.run(configure, check=True, env=environment)
+        subprocess.run(
+            ["cmake", "--build", str(build), "-j", jobs, "--target", "_C"],
+            check=True,
+            env=environment,
+        )
+        (output / "_build_info.py").write_text(
+            '"""What this build needs of the machine. Written by setup.py; read before _C loads."""\n'
+            f"\nTORCH_VERSION = {torch_version!r}\n"
+            f"ARCH = {arch!r}\n"
+            f"CPU_FEATURES = {required_cpu_flags(arch)!r}\n"
+        )
+
+
+setup(
+    ext_modules=[Extension("altbackend._C", sources=[])],
+    cmdclass={"build_ext": CMakeBuild},
+)
