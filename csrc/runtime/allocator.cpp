@@ -1,0 +1,201 @@
+#include "runtime/allocator.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <sstream>
+#include <vector>
+
+#include "runtime/device.h"
+#include "runtime/environment.h"
+#include "runtime/heap.h"
+#include "runtime/system_memory.h"
+
+namespace alt {
+namespace {
+
+constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
+
+using Heaps = std::vector<std::unique_ptr<Heap>>;
+
+Heaps* make_heaps() {
+  auto* heaps = new Heaps;
+  for (c10::DeviceIndex i = 0; i < device_count(); ++i) {
+    heaps->push_back(std::make_unique<Heap>());
+    heaps->back()->set_limit(environment().memory_limit.value_or(kNoLimit));
+  }
+  return heaps;
+}
+
+Heaps& all_heaps();
+
+void lock_all() {
+  for (auto& heap : all_heaps()) heap->mutex().lock();
+}
+
+void unlock_all() {
+  for (auto& heap : all_heaps()) heap->mutex().unlock();
+}
+
+// Leaked: tensors may outlive static objects.
+Heaps& all_heaps() {
+  static Heaps& heaps = *[] {
+    Heaps* made = make_heaps();
+    // Nobody else holds a lock at the moment of a fork: the child finds its memory as it was.
+    pthread_atfork(&lock_all, &unlock_all, &unlock_all);
+    return made;
+  }();
+  return heaps;
+}
+
+Heap& heap(c10::DeviceIndex device) {
+  return *all_heaps()[static_cast<size_t>(resolve_device(device))];
+}
+
+std::string format_bytes(size_t bytes) {
+  static constexpr const char* kUnits[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  double number = static_cast<double>(bytes);
+  size_t unit = 0;
+  for (; number >= 1024 && unit + 1 < std::size(kUnits); ++unit) number /= 1024;
+  std::ostringstream out;
+  out.precision(unit == 0 ? 0 : 2);
+  out << std::fixed << number << ' ' << kUnits[unit];
+  return out.str();
+}
+
+std::pair<size_t, size_t> free_and_total(c10::DeviceIndex device) {
+  const SystemMemory memory = SystemMemory::query();
+  const size_t limit = heap(device).limit();
+  const size_t reserved = static_cast<size_t>(heap(device).reserved_bytes());
+  const size_t allowed = limit - std::min(limit, reserved);
+  return {std::min(memory.available, allowed), std::min(memory.total, limit)};
+}
+
+[[noreturn]] void throw_out_of_memory(size_t size, c10::DeviceIndex device) {
+  Heap& full = heap(device);
+  full.count_out_of_memory();
+  const size_t allocated = static_cast<size_t>(full.allocated_bytes());
+  const size_t reserved = static_cast<size_t>(full.reserved_bytes());
+  const size_t limit = full.limit();
+  const auto [free, total] = free_and_total(device);
+  const c10::Device name(c10::DeviceType::PrivateUse1, device);
+  c10::reportOutOfMemoryToProfiler(static_cast<int64_t>(size), allocated, reserved, name);
+  TORCH_CHECK_WITH(
+      OutOfMemoryError, false, c10::DeviceTypeName(c10::DeviceType::PrivateUse1, true),
+      " out of memory. Tried to allocate ", format_bytes(size), ". ", device_name(device),
+      " has a total capacity of ", format_bytes(total), " of which ", format_bytes(free),
+      " is free. ", format_bytes(allocated), " is allocated by PyTorch, and ",
+      format_bytes(reserved - std::min(reserved, allocated)), " is reserved but unallocated.",
+      limit == kNoLimit ? ""
+                        : " The limit of " + format_bytes(limit) +
+                              " was set by ALT_MEMORY_LIMIT or set_memory_limit().");
+  __builtin_unreachable();
+}
+
+void report(void* data, int64_t size, const Heap& from, c10::DeviceIndex device) {
+  if (!c10::memoryProfilingEnabled()) return;
+  c10::reportMemoryUsageToProfiler(data, size, static_cast<size_t>(from.allocated_bytes()),
+                                   static_cast<size_t>(from.reserved_bytes()),
+                                   c10::Device(c10::DeviceType::PrivateUse1, device));
+}
+
+void release(void* data) {
+  if (!data) return;
+  if (c10::memoryProfilingEnabled()) {
+    const auto capacity = static_cast<int64_t>(Block::of(data)->capacity());
+    Heap& from = Heap::heap_of(data);
+    Heap::release(data);
+    const auto& heaps = all_heaps();
+    const auto at = std::find_if(heaps.begin(), heaps.end(),
+                                 [&](const auto& other) { return other.get() == &from; });
+    report(data, -capacity, from, static_cast<c10::DeviceIndex>(at - heaps.begin()));
+  } else {
+    Heap::release(data);
+  }
+}
+
+class HostAllocator final : public c10::DeviceAllocator {
+ public:
+  c10::DataPtr allocate(size_t size) override { return alt::allocate(size); }
+
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+
+  void copy_data(void* to, const void* from, size_t count) const override {
+    default_copy_data(to, from, count);
+  }
+
+  bool initialized() override { return device_count_or_zero() > 0; }
+
+  // There are no private pools.
+  void emptyCache(c10::MempoolId_t) override {
+    for (auto& each : all_heaps()) each->empty_cache();
+  }
+
+  // Work is done before memory can be freed.
+  void recordStream(const c10::DataPtr&, c10::Stream) override {}
+
+  c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex device) override {
+    return heap(device).stats();
+  }
+
+  void resetAccumulatedStats(c10::DeviceIndex device) override {
+    heap(device).reset_accumulated_stats();
+  }
+
+  void resetPeakStats(c10::DeviceIndex device) override { heap(device).reset_peak_stats(); }
+
+  // Without `override`: not every supported PyTorch declares it.
+  virtual std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex device) {
+    return free_and_total(resolve_device(device));
+  }
+};
+
+[[maybe_unused]] const bool registered = [] {
+  c10::SetAllocator(c10::DeviceType::PrivateUse1, &device_allocator());
+  return true;
+}();
+
+}  // namespace
+
+c10::DeviceAllocator& device_allocator() {
+  static HostAllocator& instance = *new HostAllocator;
+  return instance;
+}
+
+c10::DataPtr allocate(size_t size, c10::DeviceIndex device) {
+  device = resolve_device(device);
+  const c10::Device on(c10::DeviceType::PrivateUse1, device);
+  if (size == 0) return {nullptr, nullptr, &release, on};
+  Heap& from = heap(device);
+  void* data = from.allocate(size);
+  if (!data) {
+    // The memory that the devices hold back is the same system's.
+    from.count_retry();
+    for (auto& each : all_heaps()) each->empty_cache();
+    data = from.allocate(size);
+  }
+  if (!data) throw_out_of_memory(size, device);
+  report(data, static_cast<int64_t>(Block::of(data)->capacity()), from, device);
+  return {data, data, &release, on};
+}
+
+c10::Device device_of(const void* pointer) {
+  for (c10::DeviceIndex i = 0; i < device_count(); ++i) {
+    if (heap(i).contains(pointer)) return {c10::DeviceType::PrivateUse1, i};
+  }
+  TORCH_CHECK(false, "The specified pointer resides on host memory and is not registered with any ",
+              c10::DeviceTypeName(c10::DeviceType::PrivateUse1, true), " device.");
+}
+
+void set_memory_limit(std::optional<size_t> bytes) {
+  for (auto& each : all_heaps()) each->set_limit(bytes.value_or(kNoLimit));
+}
+
+std::optional<size_t> memory_limit() {
+  const size_t limit = heap(0).limit();
+  return limit == kNoLimit ? std::nullopt : std::optional<size_t>(limit);
+}
+
+}  // namespace alt

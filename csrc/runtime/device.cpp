@@ -1,0 +1,67 @@
+#include "runtime/device.h"
+
+#include <c10/util/Exception.h>
+
+#include "runtime/environment.h"
+
+namespace alt {
+namespace {
+
+thread_local c10::DeviceIndex thread_device = 0;
+
+}  // namespace
+
+c10::DeviceIndex device_count() {
+  return static_cast<c10::DeviceIndex>(environment().device_count);
+}
+
+c10::DeviceIndex device_count_or_zero() noexcept {
+  try {
+    return device_count();
+  } catch (const std::exception&) {
+    return 0;
+  }
+}
+
+c10::DeviceIndex current_device() noexcept {
+  return thread_device;
+}
+
+void set_device(c10::DeviceIndex device) {
+  check_device(device);
+  thread_device = device;
+}
+
+void set_device_unchecked(c10::DeviceIndex device) noexcept {
+  if (device >= 0) thread_device = device;
+}
+
+c10::DeviceIndex exchange_device(c10::DeviceIndex device) {
+  const c10::DeviceIndex before = thread_device;
+  set_device(device);
+  return before;
+}
+
+c10::DeviceIndex maybe_exchange_device(c10::DeviceIndex device) {
+  return device < 0 ? thread_device : exchange_device(device);
+}
+
+void check_device(c10::DeviceIndex device) {
+  const c10::DeviceIndex count = device_count();
+  TORCH_CHECK(device >= 0 && device < count, "invalid device ordinal: there is no ",
+              device_name(device), ", the number of devices is ", static_cast<int>(count),
+              " (set by ALT_DEVICE_COUNT)");
+}
+
+c10::DeviceIndex resolve_device(c10::DeviceIndex device) {
+  if (device < 0) return thread_device;
+  check_device(device);
+  return device;
+}
+
+std::string device_name(c10::DeviceIndex device) {
+  return c10::DeviceTypeName(c10::DeviceType::PrivateUse1, /*lower_case=*/true) + ":" +
+         std::to_string(static_cast<int>(device));
+}
+
+}  // namespace alt

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <string>
+
+namespace alt {
+
+// ALT_DEVICE_COUNT; raises ValueError where it is not a count.
+c10::DeviceIndex device_count();
+
+// The same for callers that may not see an exception: no devices where the environment is wrong.
+c10::DeviceIndex device_count_or_zero() noexcept;
+
+// Each thread has its own current device, 0 at first.
+c10::DeviceIndex current_device() noexcept;
+void set_device(c10::DeviceIndex device);
+void set_device_unchecked(c10::DeviceIndex device) noexcept;
+
+// Set the device and return the one before. `maybe_` leaves it as it is for a negative index.
+c10::DeviceIndex exchange_device(c10::DeviceIndex device);
+c10::DeviceIndex maybe_exchange_device(c10::DeviceIndex device);
+
+// Raises for an index of no device.
+void check_device(c10::DeviceIndex device);
+
+// `device` with a negative index replaced by the current one, checked.
+c10::DeviceIndex resolve_device(c10::DeviceIndex device);
+
+// "alt:0", under the name that the backend was given.
+std::string device_name(c10::DeviceIndex device);
+
+}  // namespace alt

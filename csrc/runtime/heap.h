@@ -1,0 +1,154 @@
+#pragma once
+
+#include <c10/core/CachingDeviceAllocator.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <mutex>
+#include <optional>
+
+namespace alt {
+
+struct Segment;
+
+// The header in front of the memory that an allocation gets. The blocks of a segment lie one after
+// another without gaps, so a freed block finds its neighbours and merges with the free ones.
+struct alignas(64) Block {
+  static constexpr uint64_t kMark = 0x616c742d626c6f63;
+
+  uint64_t mark;     // kMark, unless somebody wrote past the end of the block below.
+  size_t size;       // With this header: a multiple of 64.
+  size_t requested;  // What the allocation asked for.
+  Block* below;      // The block before this one in the segment, or null.
+  Segment* segment;
+  Block* next_free;
+  Block* previous_free;
+  bool free;
+  bool last;  // Of its segment.
+
+  size_t capacity() const { return size - sizeof(Block); }
+  char* data() { return reinterpret_cast<char*>(this) + sizeof(Block); }
+  Block* above() {
+    return last ? nullptr : reinterpret_cast<Block*>(reinterpret_cast<char*>(this) + size);
+  }
+  bool is_whole_segment() const { return !below && last; }
+
+  static Block* of(void* data) {
+    return reinterpret_cast<Block*>(static_cast<char*>(data) - sizeof(Block));
+  }
+};
+static_assert(sizeof(Block) == 64);
+
+class Heap;
+class BlockPool;
+
+// A mapping of the system's memory, with this header at its front.
+struct alignas(64) Segment {
+  Heap* heap;
+  BlockPool* pool;
+  Segment* next;
+  Segment* previous;
+  size_t size;
+
+  Block* first() { return reinterpret_cast<Block*>(reinterpret_cast<char*>(this) + sizeof(*this)); }
+  bool contains(const void* pointer) const {
+    const char* begin = reinterpret_cast<const char*>(this);
+    return pointer >= begin && pointer < begin + size;
+  }
+};
+static_assert(sizeof(Segment) == 64);
+
+// The free blocks of a kind, in lists of similar sizes: sixteen to each power of two.
+class FreeLists {
+ public:
+  void insert(Block* block);
+  void remove(Block* block);
+
+  // A free block of at least `size`, the smallest of those looked at; null where there is none.
+  Block* find(size_t size) const;
+
+ private:
+  static constexpr int kListsPerPower = 16;
+  static constexpr int kLists = 48 * kListsPerPower;
+  // Blocks of the first list that may hold `size` differ; this many are compared.
+  static constexpr int kCompared = 32;
+
+  static int list_of(size_t size);
+  int first_nonempty(int from) const;
+
+  std::array<Block*, kLists> heads_{};
+  std::array<uint64_t, kLists / 64> nonempty_{};
+};
+
+// Small and large blocks are kept apart, so that a few small ones do not hold large segments.
+class BlockPool {
+ public:
+  BlockPool(c10::CachingAllocator::StatType kind, size_t segment_size, size_t smallest_rest)
+      : kind(kind), segment_size(segment_size), smallest_rest(smallest_rest) {}
+
+  const c10::CachingAllocator::StatType kind;
+  const size_t segment_size;   // Of segments for blocks that are smaller than it.
+  const size_t smallest_rest;  // A block is split if at least this much stays over.
+  FreeLists free_blocks;
+  Segment* segments = nullptr;
+};
+
+// One device's memory. Freed blocks are kept for later allocations, until empty_cache().
+class Heap {
+ public:
+  using Stats = c10::CachingDeviceAllocator::DeviceStats;
+
+  // Aligned to 64 bytes, or null where neither the cache nor the system can give as much.
+  void* allocate(size_t size);
+
+  // Ends the process with a message where `data` is not an allocated block, or where somebody
+  // wrote over its header.
+  static void release(void* data);
+  static Heap& heap_of(void* data) { return *Block::of(data)->segment->heap; }
+
+  // Gives segments that nothing lies in back to the system.
+  void empty_cache();
+
+  void set_limit(size_t bytes);
+  size_t limit() const;
+
+  Stats stats() const;
+  int64_t allocated_bytes() const;
+  int64_t reserved_bytes() const;
+  void reset_accumulated_stats();
+  void reset_peak_stats();
+  void count_retry();
+  void count_out_of_memory();
+
+  bool contains(const void* pointer) const;
+
+  std::mutex& mutex() const { return mutex_; }
+
+ private:
+  Block* take(BlockPool& pool, size_t size);
+  void split(Block* block, size_t size);
+  void put_back(Block* block);
+  Block* merge(Block* lower, Block* upper);
+
+  bool grow(BlockPool& pool, size_t size);
+  Segment* map_segment(BlockPool& pool, size_t size);
+  void unmap_segment(Segment* segment);
+
+  void insert_free(Block* block);
+  void remove_free(Block* block);
+
+  template <class F>
+  void update(BlockPool& pool, c10::CachingAllocator::StatArray& stat, F&& change);
+  template <class F>
+  void for_each_stat(F&& visit);
+
+  mutable std::mutex mutex_;
+  BlockPool small_{c10::CachingAllocator::StatType::SMALL_POOL, size_t{2} << 20, 128};
+  BlockPool large_{c10::CachingAllocator::StatType::LARGE_POOL, size_t{32} << 20, size_t{64} << 10};
+  size_t limit_ = std::numeric_limits<size_t>::max();
+  Stats stats_;
+};
+
+}  // namespace alt

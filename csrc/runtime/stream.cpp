@@ -1,0 +1,44 @@
+#include "runtime/stream.h"
+
+#include <array>
+#include <atomic>
+#include <limits>
+
+#include "runtime/device.h"
+
+namespace alt {
+namespace {
+
+constexpr c10::StreamId kDefaultStream = 0;
+
+std::atomic<c10::StreamId> last_stream{kDefaultStream};
+
+constexpr size_t kMostDevices = std::numeric_limits<c10::DeviceIndex>::max() + size_t{1};
+thread_local std::array<c10::StreamId, kMostDevices> current_streams{};
+
+c10::Stream make_stream(c10::DeviceIndex device, c10::StreamId id) {
+  return c10::Stream(c10::Stream::UNSAFE, c10::Device(c10::DeviceType::PrivateUse1, device), id);
+}
+
+}  // namespace
+
+c10::Stream default_stream(c10::DeviceIndex device) {
+  return make_stream(resolve_device(device), kDefaultStream);
+}
+
+c10::Stream new_stream(c10::DeviceIndex device) {
+  return make_stream(resolve_device(device), ++last_stream);
+}
+
+c10::Stream current_stream(c10::DeviceIndex device) {
+  device = resolve_device(device);
+  return make_stream(device, current_streams[static_cast<size_t>(device)]);
+}
+
+c10::Stream exchange_stream(c10::Stream stream) {
+  const c10::Stream before = current_stream(stream.device_index());
+  current_streams[static_cast<size_t>(before.device_index())] = stream.id();
+  return before;
+}
+
+}  // namespace alt
