@@ -103,7 +103,7 @@ class CMakeBuild(build_ext):
             env=environment,
         )
         (output / "_build_info.py").write_text(
-            '"""What this build needs of the machine. Written by setup.py; read before _C loads."""\n'
+            '"""What this build needs of the machine; setup.py writes it, import reads it."""\n'
             f"\nTORCH_VERSION = {torch_version!r}\n"
             f"ARCH = {arch!r}\n"
             f"CPU_FEATURES = {required_cpu_flags(arch)!r}\n"

@@ -1,5 +1,6 @@
 #include "dispatch/fallback.h"
 
+#include <ATen/Context.h>
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/from_blob.h>
@@ -11,7 +12,6 @@
 #include <vector>
 
 #include "dispatch/counters.h"
-#include "runtime/generator.h"
 
 namespace alt {
 namespace {
