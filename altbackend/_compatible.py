@@ -13,7 +13,8 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 REBUILD = "pip install --no-build-isolation -e ."
 
@@ -80,32 +81,38 @@ def cpu_flags(path: str = "/proc/cpuinfo") -> frozenset[str] | None:
     return None
 
 
-def _one_of(*allowed: str) -> Callable[[str], str | None]:
-    return lambda value: None if value in allowed else f"one of {', '.join(allowed)}"
+def _one_of(*allowed: str) -> tuple[str, str]:
+    return "|".join(map(re.escape, allowed)), f"one of {', '.join(allowed)}"
 
 
-def _whole_number(lowest: int, highest: int) -> Callable[[str], str | None]:
-    def complaint(value: str) -> str | None:
-        if value.isascii() and value.isdigit() and lowest <= int(value) <= highest:
-            return None
-        return f"a whole number from {lowest} to {highest}"
-
-    return complaint
+def _count(most: int) -> tuple[str, str]:
+    pattern = f"0*(?:{'|'.join(map(str, range(1, most + 1)))})"
+    return pattern, f"a whole number from 1 to {most}"
 
 
-# Each environment variable that altbackend reads, and what it must be.
-ENVIRONMENT: dict[str, Callable[[str], str | None]] = {
-    "ALT_ARCH": _one_of("native", "x86-64-v3", "x86-64-v4", "armv8"),
-    "ALT_DEVICE_COUNT": _whole_number(1, 64),
-    "ALT_ENGINE": _one_of("host"),
+# Each environment variable that altbackend reads, a pattern of its values, and the pattern in
+# words. csrc/runtime/environment.cpp reads them; here they are checked before anything of it is
+# loaded.
+ENVIRONMENT: dict[str, tuple[str, str]] = {
+    "ALT_DEVICE_COUNT": _count(127),
+    "ALT_ENGINE": _one_of("auto", "host", "cuda"),
     "ALT_FALLBACK": _one_of("allow", "warn", "forbid"),
-    "ALT_NUM_THREADS": _whole_number(1, 4096),
+    "ALT_MEMORY_LIMIT": (
+        r"(?=.*[1-9])(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+]?\d+)?[KMGkmg]?",
+        "a positive number of bytes, or one with the suffix K, M or G",
+    ),
+    "ALT_NUM_THREADS": _count(1024),
 }
 
 
-def check_environment(environment: os._Environ[str] | dict[str, str]) -> None:
-    """An ALT_* variable with a value that means nothing is an error, not a silent default."""
-    for name, complaint in ENVIRONMENT.items():
+def check_environment(environment: Mapping[str, str]) -> None:
+    """An ALT_* variable with a value that means nothing is an error, not a silent default.
+
+    An empty value is an unset one, as in ``ALT_FALLBACK= python script.py``.
+    """
+    for name, (pattern, words) in ENVIRONMENT.items():
         value = environment.get(name)
-        if value is not None and (expected := complaint(value)) is not None:
-            raise Refusal(f"{name}={value!r} is not {expected}", "correct it or unset it")
+        if value and not re.fullmatch(pattern, value, re.ASCII):
+            raise Refusal(
+                f"{name}={value!r} is not valid: it must be {words}", "correct it or unset it"
+            )

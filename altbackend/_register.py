@@ -44,6 +44,7 @@ def register() -> None:
         torch.utils.generate_methods_for_privateuse1_backend(
             for_tensor=True, for_module=True, for_packed_sequence=True, for_storage=True
         )
+        importlib.import_module("altbackend._multiprocessing").register()
         _registered = True
 
 

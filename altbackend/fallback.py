@@ -1,6 +1,7 @@
 """Controls of the CPU fallback: which operators have no kernel of ours, and what to do about it.
 
-``ALT_FALLBACK=allow|warn|forbid`` sets the mode that a thread starts with.
+``ALT_FALLBACK=allow|warn|forbid`` sets the mode that the process starts with. The mode is the
+process's, not a thread's: backward runs on autograd's own threads, and a ban must hold there too.
 """
 
 from __future__ import annotations

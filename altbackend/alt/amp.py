@@ -20,7 +20,7 @@ class autocast(torch.amp.autocast_mode.autocast):
     def __init__(
         self,
         enabled: bool = True,
-        dtype: torch.dtype = torch.bfloat16,
+        dtype: torch.dtype | None = None,
         cache_enabled: bool = True,
     ) -> None:
         super().__init__("alt", enabled=enabled, dtype=dtype, cache_enabled=cache_enabled)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-_DTYPES: dict[str, torch.dtype] = {
+DTYPES: dict[str, torch.dtype] = {
     "BFloat16Tensor": torch.bfloat16,
     "BoolTensor": torch.bool,
     "ByteTensor": torch.uint8,
@@ -25,7 +25,7 @@ _DTYPES: dict[str, torch.dtype] = {
     "ShortTensor": torch.int16,
 }
 
-__all__ = list(_DTYPES)
+__all__ = list(DTYPES)
 
 
 class AltTensorType(type):
@@ -75,6 +75,10 @@ class AltTensorType(type):
             f"not ({', '.join(type(a).__name__ for a in args)})"
         )
 
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]
+        return cls.__qualname__
+
     def __repr__(cls) -> str:
         return f"<class 'torch.alt.{cls.__name__}'>"
 
@@ -83,10 +87,12 @@ class AltTensorType(type):
 
 
 def _make(name: str, dtype: torch.dtype) -> AltTensorType:
-    return AltTensorType(name, (), {"__module__": "torch.alt", "dtype": dtype})
+    # Tensor.type(cls) goes by the name that C sees, which is the one given here.
+    namespace = {"__module__": "torch.alt", "__qualname__": name, "dtype": dtype}
+    return AltTensorType(f"torch.alt.{name}", (), namespace)
 
 
-TENSOR_TYPES: dict[str, AltTensorType] = {name: _make(name, t) for name, t in _DTYPES.items()}
+TENSOR_TYPES: dict[str, AltTensorType] = {name: _make(name, t) for name, t in DTYPES.items()}
 globals().update(TENSOR_TYPES)
 
 
