@@ -21,7 +21,8 @@ Records& records() {
   return *instance;
 }
 
-std::atomic<FallbackMode> mode{FallbackMode::kAllow};
+constexpr int kNotSet = -1;
+std::atomic<int> mode{kNotSet};
 std::atomic<CallSiteFunction> call_site_function{nullptr};
 
 }  // namespace
@@ -51,10 +52,11 @@ void reset_fallback_report() {
 }
 
 FallbackMode fallback_mode() {
-  return mode.load();
+  const int chosen = mode.load(std::memory_order_relaxed);
+  return chosen == kNotSet ? environment().fallback : static_cast<FallbackMode>(chosen);
 }
 void set_fallback_mode(FallbackMode value) {
-  mode.store(value);
+  mode.store(static_cast<int>(value));
 }
 
 void set_call_site_function(CallSiteFunction function) {

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "runtime/environment.h"
+
 namespace alt {
 
 extern std::atomic<int64_t> native_calls;
@@ -26,10 +28,8 @@ void count_fallback(const std::string& op, const std::string& site, int64_t byte
 std::vector<FallbackRecord> fallback_report();
 void reset_fallback_report();
 
-enum class FallbackMode { kAllow, kWarn, kForbid };
-
-/// One mode for the whole process: backward passes run on autograd's own threads, and a ban that
-/// stopped at the thread's border would not see them.
+/// ALT_FALLBACK at first. One mode for the whole process: backward passes run on autograd's own
+/// threads, and a ban that stopped at the thread's border would not see them.
 FallbackMode fallback_mode();
 void set_fallback_mode(FallbackMode mode);
 

@@ -18,13 +18,17 @@ namespace {
 
 constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
 
+size_t environment_limit() {
+  return environment().memory_limit.value_or(kNoLimit);
+}
+
 using Heaps = std::vector<std::unique_ptr<Heap>>;
 
 Heaps* make_heaps() {
   auto* heaps = new Heaps;
   for (c10::DeviceIndex i = 0; i < device_count(); ++i) {
     heaps->push_back(std::make_unique<Heap>());
-    heaps->back()->set_limit(environment().memory_limit.value_or(kNoLimit));
+    heaps->back()->set_limit(environment_limit());
   }
   return heaps;
 }
@@ -65,21 +69,13 @@ std::string format_bytes(size_t bytes) {
   return out.str();
 }
 
-std::pair<size_t, size_t> free_and_total(c10::DeviceIndex device) {
-  const SystemMemory memory = SystemMemory::query();
-  const size_t limit = heap(device).limit();
-  const size_t reserved = static_cast<size_t>(heap(device).reserved_bytes());
-  const size_t allowed = limit - std::min(limit, reserved);
-  return {std::min(memory.available, allowed), std::min(memory.total, limit)};
-}
-
 [[noreturn]] void throw_out_of_memory(size_t size, c10::DeviceIndex device) {
   Heap& full = heap(device);
   full.count_out_of_memory();
   const size_t allocated = static_cast<size_t>(full.allocated_bytes());
   const size_t reserved = static_cast<size_t>(full.reserved_bytes());
   const size_t limit = full.limit();
-  const auto [free, total] = free_and_total(device);
+  const auto [free, total] = free_and_total_memory(device);
   const c10::Device name(c10::DeviceType::PrivateUse1, device);
   c10::reportOutOfMemoryToProfiler(static_cast<int64_t>(size), allocated, reserved, name);
   TORCH_CHECK_WITH(
@@ -88,9 +84,7 @@ std::pair<size_t, size_t> free_and_total(c10::DeviceIndex device) {
       " has a total capacity of ", format_bytes(total), " of which ", format_bytes(free),
       " is free. ", format_bytes(allocated), " is allocated by PyTorch, and ",
       format_bytes(reserved - std::min(reserved, allocated)), " is reserved but unallocated.",
-      limit == kNoLimit ? ""
-                        : " The limit of " + format_bytes(limit) +
-                              " was set by ALT_MEMORY_LIMIT or set_memory_limit().");
+      limit == kNoLimit ? "" : " It may take " + format_bytes(limit) + ".");
   __builtin_unreachable();
 }
 
@@ -148,7 +142,7 @@ class HostAllocator final : public c10::DeviceAllocator {
 
   // Without `override`: not every supported PyTorch declares it.
   virtual std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex device) {
-    return free_and_total(resolve_device(device));
+    return free_and_total_memory(device);
   }
 };
 
@@ -189,12 +183,19 @@ c10::Device device_of(const void* pointer) {
               c10::DeviceTypeName(c10::DeviceType::PrivateUse1, true), " device.");
 }
 
-void set_memory_limit(std::optional<size_t> bytes) {
-  for (auto& each : all_heaps()) each->set_limit(bytes.value_or(kNoLimit));
+std::pair<size_t, size_t> free_and_total_memory(c10::DeviceIndex device) {
+  const SystemMemory memory = SystemMemory::query();
+  const size_t total = std::min(memory.total, environment_limit());
+  const auto reserved = static_cast<size_t>(heap(device).reserved_bytes());
+  return {std::min(memory.available, total - std::min(total, reserved)), total};
 }
 
-std::optional<size_t> memory_limit() {
-  const size_t limit = heap(0).limit();
+void set_memory_limit(c10::DeviceIndex device, std::optional<size_t> bytes) {
+  heap(device).set_limit(std::min(bytes.value_or(kNoLimit), environment_limit()));
+}
+
+std::optional<size_t> memory_limit(c10::DeviceIndex device) {
+  const size_t limit = heap(device).limit();
   return limit == kNoLimit ? std::nullopt : std::optional<size_t>(limit);
 }
 

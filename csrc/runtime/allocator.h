@@ -16,8 +16,13 @@ c10::DataPtr allocate(size_t size, c10::DeviceIndex device = -1);
 // The device in whose memory `pointer` lies; raises where it lies in none.
 c10::Device device_of(const void* pointer);
 
-// Bytes that each device may take from the system; ALT_MEMORY_LIMIT at first, none for no limit.
-void set_memory_limit(std::optional<size_t> bytes);
-std::optional<size_t> memory_limit();
+// Memory that a device has: the system's, or ALT_MEMORY_LIMIT where that is less.
+// The first is what it can still take from the system.
+std::pair<size_t, size_t> free_and_total_memory(c10::DeviceIndex device);
+
+// Bytes that a device may take from the system, over its cache and its allocations together.
+// Without a value, as much as it has.
+void set_memory_limit(c10::DeviceIndex device, std::optional<size_t> bytes);
+std::optional<size_t> memory_limit(c10::DeviceIndex device);
 
 }  // namespace alt

@@ -44,11 +44,12 @@ T parse_choice(std::string_view variable, std::string_view value, const Choice<T
   refuse(variable, value, allowed);
 }
 
-constexpr Choice<FallbackMode> kFallbackModes[] = {
-    {"allow", FallbackMode::Allow}, {"warn", FallbackMode::Warn}, {"forbid", FallbackMode::Forbid}};
+constexpr Choice<FallbackMode> kFallbackModes[] = {{"allow", FallbackMode::kAllow},
+                                                   {"warn", FallbackMode::kWarn},
+                                                   {"forbid", FallbackMode::kForbid}};
 
 constexpr Choice<Engine> kEngines[] = {
-    {"auto", Engine::Auto}, {"host", Engine::Host}, {"cuda", Engine::Cuda}};
+    {"auto", Engine::kAuto}, {"host", Engine::kHost}, {"cuda", Engine::kCuda}};
 
 // A device index is an int8_t.
 constexpr int kMostDevices = std::numeric_limits<int8_t>::max();

@@ -8,16 +8,16 @@
 
 namespace alt {
 
-enum class FallbackMode { Allow, Warn, Forbid };
-enum class Engine { Auto, Host, Cuda };
+enum class FallbackMode { kAllow, kWarn, kForbid };
+enum class Engine { kAuto, kHost, kCuda };
 
 // What the ALT_* environment variables ask for.
 struct Environment {
   int device_count = 1;                // ALT_DEVICE_COUNT
   int num_threads = 0;                 // ALT_NUM_THREADS; 0 follows torch.get_num_threads()
   std::optional<size_t> memory_limit;  // ALT_MEMORY_LIMIT: bytes a device may take
-  FallbackMode fallback = FallbackMode::Allow;  // ALT_FALLBACK
-  Engine engine = Engine::Auto;                 // ALT_ENGINE
+  FallbackMode fallback = FallbackMode::kAllow;  // ALT_FALLBACK
+  Engine engine = Engine::kAuto;                 // ALT_ENGINE
 };
 
 // Read once, at first use. Raises ValueError at every use while a variable has a value that it
