@@ -18,6 +18,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent.resolve()
+BUILD_INFO = "_build_info.py"
 ARCHITECTURES = ("native", "x86-64-v3", "x86-64-v4", "armv8")
 
 # Compiler macro -> /proc/cpuinfo flag, for the instruction sets that the kernels are compiled to.
@@ -102,12 +103,19 @@ class CMakeBuild(build_ext):
             check=True,
             env=environment,
         )
-        (output / "_build_info.py").write_text(
+        (output / BUILD_INFO).write_text(
             '"""What this build needs of the machine; setup.py writes it, import reads it."""\n'
             f"\nTORCH_VERSION = {torch_version!r}\n"
             f"ARCH = {arch!r}\n"
             f"CPU_FEATURES = {required_cpu_flags(arch)!r}\n"
         )
+
+    def copy_extensions_to_source(self) -> None:
+        super().copy_extensions_to_source()
+        built = Path(self.get_ext_fullpath(self.extensions[0].name)).parent
+        # In place, get_ext_fullpath names the source folder; the build's own is under build_lib.
+        source = Path(self.build_lib) / "altbackend" / BUILD_INFO
+        (built / BUILD_INFO).write_text(source.read_text())
 
 
 setup(

@@ -1,6 +1,5 @@
 // altbackend._C: what Python reaches of the runtime and the dispatch. Loading the library is what
 // registers the device; this module only asks and sets.
-#include <frameobject.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 

@@ -5,7 +5,11 @@
 
 namespace {
 
-using at::autocast::CastPolicy;
+// PyTorch's macros name these without at::.
+using at::IntArrayRef;
+using at::Scalar;
+using at::ScalarType;
+using at::Tensor;
 
 at::Tensor banned_binary_cross_entropy(const at::Tensor&, const at::Tensor&,
                                        const std::optional<at::Tensor>&, int64_t) {
