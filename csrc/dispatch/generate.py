@@ -60,6 +60,8 @@ TYPES = {
     "floating_complex": "alt::FloatingAndComplexTypes",
     "complex": "alt::ComplexTypes",
 }
+# Operators whose business is to cross devices.
+CROSS_DEVICE = {"_copy_from", "_copy_from_and_resize"}
 COMPUTE = {"common": "kCommon", "output": "kOutput", "input": "kInput"}
 
 
@@ -124,7 +126,8 @@ def guards(f: NativeFunction) -> list[str]:
     lines = ["alt::count_native_call();"]
     arguments = list(itertools.chain(f.func.arguments.out, f.func.arguments.flat_positional))
     tensors = [a for a in arguments if a.type.is_tensor_like()]
-    if f.device_check is not DeviceCheckType.NoCheck and len(tensors) > 1:
+    checked = f.device_check is not DeviceCheckType.NoCheck
+    if checked and len(tensors) > 1 and str(f.func.name) not in CROSS_DEVICE:
         lines.append("std::optional<c10::Device> common_device;")
         lines += [
             f"c10::impl::check_and_update_common_device("
