@@ -1,0 +1,248 @@
+// Negative log likelihood: -weight[target] * input[target], over rows (nll_loss) and over images
+// (nll_loss2d).
+//
+// Both are (batch, classes, positions), positions being 1 for rows. All targets are checked before
+// anything is written. Targets pick single elements, so there is nothing to vectorise; a sum is
+// kept for each task of 4,096 targets and tasks are added in order, in double.
+#include <ATen/core/Reduction.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+
+#include <limits>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "kernels/norm_lanes.h"
+#include "runtime/thread_pool.h"
+
+namespace alt::kernels {
+namespace {
+
+using at::Tensor;
+using OptionalTensor = std::optional<Tensor>;
+
+constexpr int64_t kTask = 4096;
+
+void check_target_type(const Tensor& target) {
+  TORCH_CHECK(target.scalar_type() == at::kLong || target.scalar_type() == at::kByte,
+              "expected target dtype to be Long or Byte, but got ", target.scalar_type());
+}
+
+// Targets as int64, in order, each either `ignored` or a class.
+class Targets {
+ public:
+  Targets(const Tensor& target, int64_t classes, int64_t ignore_index) : ignored_(ignore_index) {
+    held_ = target.to(at::kLong).contiguous();
+    data_ = held_.const_data_ptr<int64_t>();
+    for (int64_t i = 0, n = held_.numel(); i < n; ++i) {
+      TORCH_CHECK_INDEX(data_[i] == ignored_ || (data_[i] >= 0 && data_[i] < classes), "Target ",
+                        data_[i], " is out of bounds.");
+    }
+  }
+  int64_t operator[](int64_t i) const { return data_[i]; }
+  bool ignored(int64_t i) const { return data_[i] == ignored_; }
+  int64_t size() const { return held_.numel(); }
+
+ private:
+  Tensor held_;
+  const int64_t* data_;
+  int64_t ignored_;
+};
+
+Tensor checked_weight(const OptionalTensor& weight, const Tensor& input) {
+  if (!weight.has_value() || !weight->defined()) return {};
+  TORCH_CHECK(weight->scalar_type() == input.scalar_type(), "expected scalar type ",
+              input.scalar_type(), " but found ", weight->scalar_type());
+  return weight->contiguous();
+}
+
+// `fill(data)` on contiguous memory that ends up in `out`.
+template <class T, class F>
+void write(const Tensor& out, F&& fill) {
+  if (out.is_contiguous()) {
+    fill(out.mutable_data_ptr<T>());
+    return;
+  }
+  const Tensor result = at::empty(out.sizes(), out.options());
+  fill(result.mutable_data_ptr<T>());
+  out.copy_(result);
+}
+
+struct Problem {
+  int64_t classes,
+      positions;  // element (n, class, p) of the input is at (n * classes + class) * positions + p
+
+  int64_t at(int64_t i, int64_t target) const {
+    return (i / positions * classes + target) * positions + i % positions;
+  }
+};
+
+// `elementwise`: a loss for each target; otherwise one number.
+void forward(const Tensor& self, const Tensor& target, const OptionalTensor& weight_opt,
+             int64_t reduction, int64_t ignore_index, const Problem& problem, bool elementwise,
+             const Tensor& output, const Tensor& total_weight) {
+  visit<FloatingAndHalfTypes>(self.scalar_type(), "nll_loss_out_frame", [&]<class T>() {
+    using A = opmath_t<T>;
+    const Tensor weight = checked_weight(weight_opt, self);
+    const Targets targets(target, problem.classes, ignore_index);
+    const Tensor input = self.contiguous();
+    const T *x = input.const_data_ptr<T>(), *w = data_or_null<T>(weight);
+    const auto weight_of = [&](int64_t i) { return w ? static_cast<A>(w[targets[i]]) : A(1); };
+    const auto loss_of = [&](int64_t i) {
+      return -static_cast<A>(x[problem.at(i, targets[i])]) * weight_of(i);
+    };
+
+    if (elementwise) {
+      write<T>(output, [&](T* out) {
+        parallel_for(0, targets.size(), kTask, [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i)
+            out[i] = targets.ignored(i) ? T(0) : static_cast<T>(loss_of(i));
+        });
+      });
+      total_weight.zero_();
+      return;
+    }
+    const int64_t tasks = (targets.size() + kTask - 1) / kTask;
+    std::vector<double> losses(tasks), weights(tasks);
+    parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) {
+        for (int64_t i = task * kTask; i < std::min((task + 1) * kTask, targets.size()); ++i) {
+          if (targets.ignored(i)) continue;
+          losses[task] += static_cast<double>(loss_of(i));
+          weights[task] += static_cast<double>(weight_of(i));
+        }
+      }
+    });
+    double loss = 0, total = 0;
+    for (int64_t task = 0; task < tasks; ++task) {
+      loss += losses[task];
+      total += weights[task];
+    }
+    if (reduction == at::Reduction::Mean)
+      loss /= total;  // no targets: 0 / 0, NaN as PyTorch has it
+    *output.mutable_data_ptr<T>() = static_cast<T>(loss);
+    *total_weight.mutable_data_ptr<T>() = static_cast<T>(total);
+  });
+}
+
+void backward(const Tensor& grad_output, const Tensor& self, const Tensor& target,
+              const OptionalTensor& weight_opt, int64_t reduction, int64_t ignore_index,
+              const Problem& problem, bool elementwise, const Tensor& total_weight,
+              const Tensor& grad_input) {
+  visit<FloatingAndHalfTypes>(self.scalar_type(), "nll_loss_backward_out_frame", [&]<class T>() {
+    using A = opmath_t<T>;
+    const Tensor weight = checked_weight(weight_opt, self);
+    const Targets targets(target, problem.classes, ignore_index);
+    const Tensor grad = grad_output.contiguous();
+    const T *g = grad.const_data_ptr<T>(), *w = data_or_null<T>(weight);
+    A shared = 0;
+    if (!elementwise && targets.size() > 0) {
+      shared = static_cast<A>(*g);
+      if (reduction == at::Reduction::Mean)
+        shared /= static_cast<A>(*total_weight.const_data_ptr<T>());
+    }
+    grad_input.zero_();
+    write<T>(grad_input, [&](T* out) {
+      if (!grad_input.is_contiguous()) std::fill_n(out, grad_input.numel(), T(0));
+      parallel_for(0, targets.size(), kTask, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          if (targets.ignored(i)) continue;
+          const A factor = w ? static_cast<A>(w[targets[i]]) : A(1);
+          out[problem.at(i, targets[i])] =
+              static_cast<T>(-factor * (elementwise ? static_cast<A>(g[i]) : shared));
+        }
+      });
+    });
+  });
+}
+
+void check_images(const Tensor& input, const Tensor& target, const OptionalTensor& weight) {
+  TORCH_CHECK(
+      target.dim() == 3,
+      "only batches of spatial targets supported (3D tensors) but got targets of dimension: ",
+      target.dim());
+  TORCH_CHECK(input.dim() == 4,
+              "only batches of spatial inputs supported (4D tensors), but got input of dimension: ",
+              input.dim());
+  TORCH_CHECK(!weight.has_value() || !weight->defined() || weight->numel() == input.size(1),
+              "weight tensor should be defined either for all or no classes");
+  TORCH_CHECK(input.size(0) == target.size(0) && input.size(2) == target.size(1) &&
+                  input.size(3) == target.size(2),
+              "size mismatch (got input: ", input.sizes(), " , target: ", target.sizes());
+  check_target_type(target);
+}
+
+Problem images(const Tensor& input) {
+  return {input.size(1), input.size(2) * input.size(3)};
+}
+
+}  // namespace
+
+void nll_loss_forward(const Tensor& self, const Tensor& target, at::OptionalTensorRef weight,
+                      int64_t reduction, int64_t ignore_index, const Tensor& output,
+                      const Tensor& total_weight) {
+  check_target_type(target);
+  const bool elementwise = reduction == at::Reduction::None && self.dim() == 2;
+  forward(self, target, weight.getTensorRef(), reduction, ignore_index, {self.size(-1), 1},
+          elementwise, output, total_weight);
+}
+
+void nll_loss_backward(const Tensor& grad_output, const Tensor& self, const Tensor& target,
+                       at::OptionalTensorRef weight, int64_t reduction, int64_t ignore_index,
+                       const Tensor& total_weight, const Tensor& grad_input) {
+  check_target_type(target);
+  const bool elementwise = reduction == at::Reduction::None && self.dim() == 2;
+  backward(grad_output, self, target, weight.getTensorRef(), reduction, ignore_index,
+           {self.size(-1), 1}, elementwise, total_weight, grad_input);
+}
+
+std::tuple<Tensor&, Tensor&> nll_loss2d_forward_out(const Tensor& self, const Tensor& target,
+                                                    const OptionalTensor& weight, int64_t reduction,
+                                                    int64_t ignore_index, Tensor& output,
+                                                    Tensor& total_weight) {
+  check_images(self, target, weight);
+  const bool elementwise = reduction == at::Reduction::None;
+  output.resize_(elementwise ? target.sizes() : at::IntArrayRef{});
+  total_weight.resize_({});
+  forward(self, target, weight, reduction, ignore_index, images(self), elementwise, output,
+          total_weight);
+  return {output, total_weight};
+}
+
+std::tuple<Tensor, Tensor> nll_loss2d_forward(const Tensor& self, const Tensor& target,
+                                              const OptionalTensor& weight, int64_t reduction,
+                                              int64_t ignore_index) {
+  Tensor output = at::empty({0}, self.options()), total_weight = at::empty({0}, self.options());
+  kernels::nll_loss2d_forward_out(self, target, weight, reduction, ignore_index, output,
+                                  total_weight);
+  return {output, total_weight};
+}
+
+Tensor& nll_loss2d_backward_out(const Tensor& grad_output, const Tensor& self, const Tensor& target,
+                                const OptionalTensor& weight, int64_t reduction,
+                                int64_t ignore_index, const Tensor& total_weight,
+                                Tensor& grad_input) {
+  check_images(self, target, weight);
+  TORCH_CHECK(total_weight.numel() == 1,
+              "expected total_weight to be a single element tensor, got: ", total_weight.sizes(),
+              " (", total_weight.numel(), " elements)");
+  const bool elementwise = reduction == at::Reduction::None;
+  TORCH_CHECK(elementwise ? grad_output.sizes() == target.sizes() : grad_output.numel() == 1,
+              "Expected a grad_output of the loss's shape, but got: ", grad_output.sizes());
+  grad_input.resize_(self.sizes());
+  backward(grad_output, self, target, weight, reduction, ignore_index, images(self), elementwise,
+           total_weight, grad_input);
+  return grad_input;
+}
+
+Tensor nll_loss2d_backward(const Tensor& grad_output, const Tensor& self, const Tensor& target,
+                           const OptionalTensor& weight, int64_t reduction, int64_t ignore_index,
+                           const Tensor& total_weight) {
+  Tensor grad_input = at::empty({0}, self.options());
+  kernels::nll_loss2d_backward_out(grad_output, self, target, weight, reduction, ignore_index,
+                                   total_weight, grad_input);
+  return grad_input;
+}
+
+}  // namespace alt::kernels

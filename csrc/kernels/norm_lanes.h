@@ -1,0 +1,161 @@
+// What normalisations, softmax, losses and recurrent cells share: memory of any floating type read
+// and written as lanes of the type it accumulates in, and sums over a row that stay accurate
+// however long the row is.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <type_traits>
+
+#include "loops/dtype.h"
+#include "loops/vec.h"
+
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+namespace alt::kernels {
+
+template <class T>
+using Lanes = Vec<opmath_t<T>>;
+
+// The count of a group in which every lane is used; an int says how many of the first lanes are.
+struct Full {};
+
+namespace detail {
+
+// Half and BFloat16 pass through an array: g++ turns the BFloat16 loops into vector shifts, and
+// F16C has Half.
+template <class T>
+void widen(const T* from, float* to, int n) {
+  int i = 0;
+#if defined(__F16C__)
+  if constexpr (std::is_same_v<T, at::Half>) {
+    for (; i + 8 <= n; i += 8) {
+      const auto bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i));
+      _mm256_storeu_ps(to + i, _mm256_cvtph_ps(bits));
+    }
+  }
+#endif
+  for (; i < n; ++i) to[i] = static_cast<float>(from[i]);
+}
+
+template <class T>
+void narrow(const float* from, T* to, int n) {
+  int i = 0;
+#if defined(__F16C__)
+  if constexpr (std::is_same_v<T, at::Half>) {
+    for (; i + 8 <= n; i += 8) {
+      const auto bits = _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), bits);
+    }
+  }
+#endif
+  for (; i < n; ++i) to[i] = static_cast<T>(from[i]);
+}
+
+template <class T>
+constexpr bool is_reduced = !std::is_same_v<T, opmath_t<T>>;
+
+}  // namespace detail
+
+template <class T>
+Lanes<T> load_lanes(const T* from, Full) {
+  if constexpr (detail::is_reduced<T>) {
+    alignas(64) float wide[Vec<float>::size];
+    detail::widen(from, wide, Vec<float>::size);
+    return Vec<float>::load(wide);
+  } else {
+    return Vec<T>::load(from);
+  }
+}
+
+// Lanes from `n` on hold `rest`.
+template <class T>
+Lanes<T> load_lanes(const T* from, int n, opmath_t<T> rest = 0) {
+  alignas(64) opmath_t<T> wide[Lanes<T>::size];
+  for (int i = n; i < Lanes<T>::size; ++i) wide[i] = rest;
+  for (int i = 0; i < n; ++i) wide[i] = static_cast<opmath_t<T>>(from[i]);
+  return Lanes<T>::load(wide);
+}
+
+template <class T>
+Lanes<T> load_lanes(const T* from, Full, opmath_t<T>) {
+  return load_lanes(from, Full{});
+}
+
+template <class T>
+void store_lanes(const Lanes<T>& value, T* to, Full) {
+  if constexpr (detail::is_reduced<T>) {
+    alignas(64) float wide[Vec<float>::size];
+    value.store(wide);
+    detail::narrow(wide, to, Vec<float>::size);
+  } else {
+    value.store(to);
+  }
+}
+
+template <class T>
+void store_lanes(const Lanes<T>& value, T* to, int n) {
+  alignas(64) opmath_t<T> wide[Lanes<T>::size];
+  value.store(wide);
+  for (int i = 0; i < n; ++i) to[i] = static_cast<T>(wide[i]);
+}
+
+// Lanes from `n` on of `value` replaced by zero, for sums of what a partial load computed.
+template <class V>
+V first_lanes(const V& value, Full) {
+  return value;
+}
+template <class A>
+Vec<A> first_lanes(const Vec<A>& value, int n) {
+  alignas(64) A wide[Vec<A>::size];
+  value.store(wide);
+  for (int i = n; i < Vec<A>::size; ++i) wide[i] = 0;
+  return Vec<A>::load(wide);
+}
+
+// body(i, count) for each group of lanes in [begin, end): count is Full{}, and an int for the last
+// if it is partial.
+template <class A, class F>
+void for_lanes(int64_t begin, int64_t end, F&& body) {
+  int64_t i = begin;
+  for (; i + Vec<A>::size <= end; i += Vec<A>::size) body(i, Full{});
+  if (i < end) body(i, static_cast<int>(end - i));
+}
+
+// Sums of K terms over [0, n), body(i, count) giving std::array<Vec<A>, K>. Lanes accumulate in A
+// for a block of 4096 elements at most, blocks accumulate in double: the error of a float sum does
+// not grow with the row.
+template <class A, int K, class F>
+std::array<double, K> sum_lanes(int64_t n, F&& body) {
+  constexpr int64_t block = 4096;
+  std::array<double, K> total{};
+  for (int64_t begin = 0; begin < n; begin += block) {
+    std::array<Vec<A>, K> partial;
+    partial.fill(Vec<A>(A(0)));
+    for_lanes<A>(begin, std::min(begin + block, n), [&](int64_t i, auto count) {
+      const std::array<Vec<A>, K> terms = body(i, count);
+      for (int k = 0; k < K; ++k) partial[k] = partial[k] + first_lanes(terms[k], count);
+    });
+    for (int k = 0; k < K; ++k) total[k] += static_cast<double>(reduce_add(partial[k]));
+  }
+  return total;
+}
+
+// An optional parameter as contiguous memory of `dtype`; undefined stays undefined.
+inline at::Tensor parameter(const std::optional<at::Tensor>& value, at::ScalarType dtype) {
+  if (!value.has_value() || !value->defined()) return {};
+  return value->to(dtype).contiguous();
+}
+
+template <class A>
+const A* data_or_null(const at::Tensor& value) {
+  return value.defined() ? value.const_data_ptr<A>() : nullptr;
+}
+
+}  // namespace alt::kernels

@@ -1,0 +1,258 @@
+// softmax and log_softmax along one dimension, and their gradients.
+//
+// A tensor is (outer, dim, inner). With inner == 1 a row is contiguous and lanes run along it: its
+// maximum, the sum of exponentials, the result; three passes over a row that stays in the
+// first-level cache. Otherwise lanes run across `inner`: a block of 128 columns keeps its maxima
+// and sums in registers and first-level cache while dim is walked. Half and BFloat16 are computed
+// in float; to round once, exponentials are computed again instead of stored.
+#include <ATen/core/Tensor.h>
+#include <c10/core/WrapDimMinimal.h>
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/norm_lanes.h"
+#include "loops/math.h"
+#include "runtime/thread_pool.h"
+
+namespace alt::kernels {
+namespace {
+
+constexpr int64_t kColumns = 128;
+constexpr int64_t kElementsPerTask = 16384;
+
+struct Extent {
+  int64_t outer = 1, dim = 1, inner = 1;
+
+  Extent(const at::Tensor& t, int64_t wrapped) {
+    wrapped = c10::maybe_wrap_dim(wrapped, t.dim());
+    for (int64_t d = 0; d < t.dim(); ++d) {
+      (d < wrapped ? outer : d == wrapped ? dim : inner) *= t.size(d);
+    }
+  }
+};
+
+// row(offset) for each contiguous row, or columns(offset, width) for each block of columns.
+template <class Row, class Columns>
+void for_each_slice(const Extent& extent, Row&& row, Columns&& columns) {
+  if (extent.inner == 1) {
+    const int64_t grain = std::max<int64_t>(1, kElementsPerTask / extent.dim);
+    parallel_for(0, extent.outer, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) row(i * extent.dim);
+    });
+    return;
+  }
+  const int64_t blocks = (extent.inner + kColumns - 1) / kColumns;
+  const int64_t width = std::min(kColumns, extent.inner);
+  const int64_t grain = std::max<int64_t>(1, kElementsPerTask / (extent.dim * width));
+  parallel_for(0, extent.outer * blocks, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i % blocks * kColumns;
+      columns(i / blocks * extent.dim * extent.inner + first,
+              std::min(kColumns, extent.inner - first));
+    }
+  });
+}
+
+template <bool log, class In, class Out>
+void softmax_row(const In* in, Out* out, int64_t n) {
+  using A = opmath_t<In>;
+  using V = Vec<A>;
+  constexpr bool keep_exponentials = !log && std::is_same_v<Out, A>;
+
+  V lane_max(-std::numeric_limits<A>::infinity());
+  for_lanes<A>(0, n, [&](int64_t i, auto count) {
+    lane_max = maximum(lane_max, load_lanes(in + i, count, -std::numeric_limits<A>::infinity()));
+  });
+  const V max(reduce_max(lane_max));
+
+  const double sum = sum_lanes<A, 1>(n, [&](int64_t i, auto count) {
+    const V e = math::exp(load_lanes(in + i, count) - max);
+    if constexpr (keep_exponentials) store_lanes(e, out + i, count);
+    return std::array<V, 1>{e};
+  })[0];
+
+  const V log_sum(static_cast<A>(std::log(sum)));
+  const V scale(static_cast<A>(1 / sum));
+  for_lanes<A>(0, n, [&](int64_t i, auto count) {
+    if constexpr (log) {
+      store_lanes<Out>(load_lanes(in + i, count) - max - log_sum, out + i, count);
+    } else if constexpr (keep_exponentials) {
+      store_lanes<Out>(load_lanes(out + i, count) * scale, out + i, count);
+    } else {
+      store_lanes<Out>(math::exp(load_lanes(in + i, count) - max) * scale, out + i, count);
+    }
+  });
+}
+
+template <bool log, class In, class Out>
+void softmax_columns(const In* in, Out* out, int64_t dim, int64_t stride, int64_t width) {
+  using A = opmath_t<In>;
+  using V = Vec<A>;
+  A max[kColumns], sum[kColumns];
+  std::fill_n(max, width, -std::numeric_limits<A>::infinity());
+  std::fill_n(sum, width, A(0));
+
+  for (int64_t d = 0; d < dim; ++d) {
+    for_lanes<A>(0, width, [&](int64_t i, auto count) {
+      store_lanes<A>(maximum(load_lanes(max + i, count), load_lanes(in + d * stride + i, count)),
+                     max + i, count);
+    });
+  }
+  for (int64_t d = 0; d < dim; ++d) {
+    for_lanes<A>(0, width, [&](int64_t i, auto count) {
+      const V e = math::exp(load_lanes(in + d * stride + i, count) - load_lanes(max + i, count));
+      store_lanes<A>(load_lanes(sum + i, count) + e, sum + i, count);
+    });
+  }
+  for (int64_t i = 0; i < width; ++i) sum[i] = log ? std::log(sum[i]) : 1 / sum[i];
+  for (int64_t d = 0; d < dim; ++d) {
+    for_lanes<A>(0, width, [&](int64_t i, auto count) {
+      const V shifted = load_lanes(in + d * stride + i, count) - load_lanes(max + i, count);
+      const V last = load_lanes(sum + i, count);
+      store_lanes<Out>(log ? shifted - last : math::exp(shifted) * last, out + d * stride + i,
+                       count);
+    });
+  }
+}
+
+// softmax: (grad - sum(grad * output)) * output; log_softmax: grad - math::exp(output) * sum(grad)
+template <bool log, class V>
+V sum_term(const V& grad, const V& output) {
+  return log ? grad : grad * output;
+}
+template <bool log, class V>
+V input_gradient(const V& grad, const V& output, const V& sum) {
+  if constexpr (log) return grad - math::exp(output) * sum;
+  return (grad - sum) * output;
+}
+
+template <bool log, class In, class Out>
+void softmax_backward_row(const In* grad, const In* output, Out* grad_input, int64_t n) {
+  using A = opmath_t<In>;
+  using V = Vec<A>;
+  const double total = sum_lanes<A, 1>(n, [&](int64_t i, auto count) {
+    return std::array<V, 1>{
+        sum_term<log>(load_lanes(grad + i, count), load_lanes(output + i, count))};
+  })[0];
+  const V sum(static_cast<A>(total));
+  for_lanes<A>(0, n, [&](int64_t i, auto count) {
+    store_lanes<Out>(
+        input_gradient<log>(load_lanes(grad + i, count), load_lanes(output + i, count), sum),
+        grad_input + i, count);
+  });
+}
+
+template <bool log, class In, class Out>
+void softmax_backward_columns(const In* grad, const In* output, Out* grad_input, int64_t dim,
+                              int64_t stride, int64_t width) {
+  using A = opmath_t<In>;
+  A sum[kColumns];
+  std::fill_n(sum, width, A(0));
+  for (int64_t d = 0; d < dim; ++d) {
+    for_lanes<A>(0, width, [&](int64_t i, auto count) {
+      const int64_t at = d * stride + i;
+      const auto term = sum_term<log>(load_lanes(grad + at, count), load_lanes(output + at, count));
+      store_lanes<A>(load_lanes(sum + i, count) + term, sum + i, count);
+    });
+  }
+  for (int64_t d = 0; d < dim; ++d) {
+    for_lanes<A>(0, width, [&](int64_t i, auto count) {
+      const int64_t at = d * stride + i;
+      store_lanes<Out>(
+          input_gradient<log>(load_lanes(grad + at, count), load_lanes(output + at, count),
+                              load_lanes(sum + i, count)),
+          grad_input + at, count);
+    });
+  }
+}
+
+// `run<In, Out>()`: the same type twice, or a reduced type on the side that half_to_float makes
+// narrower.
+template <class F>
+void visit_types(at::ScalarType in, at::ScalarType out, const char* name, F&& run) {
+  visit<FloatingAndHalfTypes>(in, name, [&]<class In>() {
+    if (in == out) {
+      run.template operator()<In, In>();
+    } else if constexpr (std::is_same_v<In, float>) {
+      visit<HalfTypes>(out, name, [&]<class Out>() { run.template operator()<float, Out>(); });
+    } else if constexpr (detail::is_reduced<In>) {
+      TORCH_CHECK(out == at::kFloat, name,
+                  ": expected an output of Float or of the input's type, got ", out);
+      run.template operator()<In, float>();
+    } else {
+      TORCH_CHECK(false, name, ": expected an output of type ", in, ", got ", out);
+    }
+  });
+}
+
+// `fill(result)` on `out` itself if it is contiguous, or on a copy of its shape.
+template <class F>
+void into_contiguous(const at::Tensor& out, F&& fill) {
+  if (out.is_contiguous()) return fill(out);
+  const at::Tensor result = out.contiguous();
+  fill(result);
+  out.copy_(result);
+}
+
+template <bool log>
+void forward(const at::Tensor& self, int64_t dim, const at::Tensor& out, const char* name) {
+  if (self.numel() == 0) return;
+  const Extent extent(self, dim);
+  const at::Tensor input = self.contiguous();
+  into_contiguous(out, [&](const at::Tensor& result) {
+    visit_types(input.scalar_type(), result.scalar_type(), name, [&]<class In, class Out>() {
+      const In* in = input.const_data_ptr<In>();
+      Out* to = result.mutable_data_ptr<Out>();
+      for_each_slice(
+          extent, [&](int64_t at) { softmax_row<log>(in + at, to + at, extent.dim); },
+          [&](int64_t at, int64_t width) {
+            softmax_columns<log>(in + at, to + at, extent.dim, extent.inner, width);
+          });
+    });
+  });
+}
+
+template <bool log>
+void backward(const at::Tensor& grad_output, const at::Tensor& output, int64_t dim,
+              const at::Tensor& grad_input, const char* name) {
+  if (grad_output.numel() == 0) return;
+  const Extent extent(grad_output, dim);
+  const at::Tensor grad = grad_output.contiguous(), forward_output = output.contiguous();
+  into_contiguous(grad_input, [&](const at::Tensor& result) {
+    visit_types(grad.scalar_type(), result.scalar_type(), name, [&]<class In, class Out>() {
+      const In* g = grad.const_data_ptr<In>();
+      const In* y = forward_output.const_data_ptr<In>();
+      Out* to = result.mutable_data_ptr<Out>();
+      for_each_slice(
+          extent,
+          [&](int64_t at) { softmax_backward_row<log>(g + at, y + at, to + at, extent.dim); },
+          [&](int64_t at, int64_t width) {
+            softmax_backward_columns<log>(g + at, y + at, to + at, extent.dim, extent.inner, width);
+          });
+    });
+  });
+}
+
+}  // namespace
+
+void softmax(const at::Tensor& self, int64_t dim, bool /*half_to_float*/, const at::Tensor& out) {
+  forward<false>(self, dim, out, "softmax");
+}
+
+void log_softmax(const at::Tensor& self, int64_t dim, bool /*half_to_float*/,
+                 const at::Tensor& out) {
+  forward<true>(self, dim, out, "log_softmax");
+}
+
+void softmax_backward_data(const at::Tensor& grad_output, const at::Tensor& output, int64_t dim,
+                           at::ScalarType /*input_dtype*/, const at::Tensor& grad_input) {
+  backward<false>(grad_output, output, dim, grad_input, "softmax_backward");
+}
+
+void log_softmax_backward_data(const at::Tensor& grad_output, const at::Tensor& output, int64_t dim,
+                               at::ScalarType /*input_dtype*/, const at::Tensor& grad_input) {
+  backward<true>(grad_output, output, dim, grad_input, "log_softmax_backward");
+}
+
+}  // namespace alt::kernels
