@@ -1,0 +1,136 @@
+// The gradient of an embedding, and renormalising of the rows that a lookup uses.
+//
+// The gradient of a row is the sum of the gradients of all places that looked it up. Places are put
+// in the order of their row by a counting sort, so each row is summed and written once, by one
+// thread, in the order of the places: deterministic, and without a pass that clears the result
+// first. Lanes run along the row.
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernels/norm_lanes.h"
+#include "runtime/thread_pool.h"
+
+namespace alt::kernels {
+namespace {
+
+using at::Tensor;
+
+void check_index_type(const Tensor& indices, const char* function) {
+  TORCH_CHECK(indices.scalar_type() == at::kLong || indices.scalar_type() == at::kInt,
+              "Expected tensor for argument #2 'indices' to have one of the following scalar "
+              "types: Long, Int; but got ",
+              indices.toString(), " instead (while checking arguments for ", function, ")");
+}
+
+// The places 0..n of each row, by row: those of row r are order[start[r]] to order[start[r + 1] -
+// 1].
+struct PlacesByRow {
+  std::vector<int64_t> start, order;
+
+  PlacesByRow(const int64_t* row_of, int64_t n, int64_t rows, int64_t skipped)
+      : start(rows + 1, 0) {
+    for (int64_t i = 0; i < n; ++i) {
+      TORCH_CHECK_INDEX(row_of[i] == skipped || (row_of[i] >= 0 && row_of[i] < rows),
+                        "index out of range in self");
+      if (row_of[i] != skipped) ++start[row_of[i] + 1];
+    }
+    for (int64_t r = 0; r < rows; ++r) start[r + 1] += start[r];
+    order.resize(start[rows]);
+    std::vector<int64_t> next(start.begin(), start.end() - 1);
+    for (int64_t i = 0; i < n; ++i) {
+      if (row_of[i] != skipped) order[next[row_of[i]]++] = i;
+    }
+  }
+};
+
+}  // namespace
+
+Tensor embedding_dense_backward(const Tensor& grad_output, const Tensor& indices,
+                                int64_t num_weights, int64_t padding_idx, bool scale_grad_by_freq) {
+  check_index_type(indices, "embedding_backward");
+  TORCH_CHECK(grad_output.dim() > 0,
+              "embedding_dense_backward: expected grad_output of at least one dimension");
+  const int64_t width = grad_output.size(-1), places = indices.numel();
+  TORCH_CHECK(grad_output.numel() == places * width,
+              "embedding_dense_backward: grad_output of shape ", grad_output.sizes(),
+              " does not belong to indices of shape ", indices.sizes());
+  const Tensor index = indices.to(at::kLong).contiguous(), grad = grad_output.contiguous();
+  const Tensor grad_weight = at::empty({num_weights, width}, grad.options());
+
+  visit<FloatingAndHalfTypes>(grad.scalar_type(), "embedding_backward", [&]<class T>() {
+    using A = opmath_t<T>;
+    using V = Vec<A>;
+    const PlacesByRow by_row(index.const_data_ptr<int64_t>(), places, num_weights, padding_idx);
+    const T* from = grad.const_data_ptr<T>();
+    T* to = grad_weight.mutable_data_ptr<T>();
+    const int64_t grain = std::max<int64_t>(1, 8192 / std::max<int64_t>(1, width));
+    parallel_for(0, num_weights, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const int64_t first = by_row.start[row], last = by_row.start[row + 1];
+        const V scale(scale_grad_by_freq && last > first ? A(1) / static_cast<A>(last - first)
+                                                         : A(1));
+        for_lanes<A>(0, width, [&](int64_t i, auto lanes) {
+          V sum(A(0));
+          for (int64_t k = first; k < last; ++k) {
+            sum = sum + load_lanes(from + by_row.order[k] * width + i, lanes) * scale;
+          }
+          store_lanes<T>(sum, to + row * width + i, lanes);
+        });
+      }
+    });
+  });
+  return grad_weight;
+}
+
+Tensor& embedding_renorm_(Tensor& self, const Tensor& indices, double max_norm, double norm_type) {
+  TORCH_CHECK(self.dim() == 2, "Expected 2-dimensional tensor, but got ", self.dim(),
+              "-dimensional tensor for argument #1 'self' (while checking arguments for "
+              "embedding_renorm_)");
+  check_index_type(indices, "embedding_renorm_");
+  const Tensor index = indices.to(at::kLong).contiguous();
+  const int64_t* data = index.const_data_ptr<int64_t>();
+  std::vector<int64_t> rows(data, data + index.numel());
+  std::sort(rows.begin(), rows.end());
+  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+  TORCH_CHECK_INDEX(rows.empty() || (rows.front() >= 0 && rows.back() < self.size(0)),
+                    "index out of range in self");
+
+  visit<FloatingAndHalfTypes>(self.scalar_type(), "embedding_renorm_", [&]<class T>() {
+    using A = opmath_t<T>;
+    T* weights = self.mutable_data_ptr<T>();
+    const int64_t width = self.size(1), row_stride = self.stride(0), stride = self.stride(1);
+    const int64_t grain = std::max<int64_t>(1, 4096 / std::max<int64_t>(1, width));
+    parallel_for(0, static_cast<int64_t>(rows.size()), grain, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        T* row = weights + rows[r] * row_stride;
+        double norm = 0;
+        for (int64_t i = 0; i < width; ++i) {
+          const double v = std::abs(static_cast<double>(row[i * stride]));
+          if (norm_type == 2) {
+            norm += v * v;
+          } else if (norm_type == 1) {
+            norm += v;
+          } else if (norm_type == std::numeric_limits<double>::infinity()) {
+            norm = std::max(norm, v);
+          } else {
+            norm += std::pow(v, norm_type);
+          }
+        }
+        if (std::isfinite(norm_type)) norm = std::pow(norm, 1 / norm_type);
+        if (norm <= max_norm) continue;
+        const A scale = static_cast<A>(max_norm / (norm + 1e-7));
+        for (int64_t i = 0; i < width; ++i) {
+          row[i * stride] = static_cast<T>(static_cast<A>(row[i * stride]) * scale);
+        }
+      }
+    });
+  });
+  return self;
+}
+
+}  // namespace alt::kernels

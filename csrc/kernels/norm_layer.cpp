@@ -1,0 +1,188 @@
+// Layer normalisation: each row of the normalised dimensions to mean 0 and variance 1, then weight
+// and bias.
+//
+// One task is some whole rows. A row takes three passes (sum, squared distance, result) and stays
+// in cache meanwhile. The gradient takes two passes a row; those of weight and bias are summed for
+// fixed chunks of rows, the chunks then in order, so the result does not depend on the threads.
+#include <ATen/core/Tensor.h>
+#include <ATen/native/cpu/mixed_data_type.h>
+#include <ATen/native/layer_norm.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+
+#include <array>
+#include <cmath>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "kernels/norm_lanes.h"
+#include "runtime/thread_pool.h"
+
+namespace alt::kernels {
+namespace {
+
+using at::Tensor;
+using OptionalTensor = std::optional<Tensor>;
+
+constexpr int64_t kElementsPerTask = 16384;
+
+int64_t rows_per_task(int64_t width) {
+  return std::max<int64_t>(1, kElementsPerTask / std::max<int64_t>(1, width));
+}
+
+// A weight's lanes, or one.
+template <class A, class Count>
+Vec<A> weight_lanes(const A* weight, int64_t i, Count lanes) {
+  return weight ? load_lanes(weight + i, lanes) : Vec<A>(A(1));
+}
+
+template <class T>
+void normalize_row(const T* x, T* y, int64_t width, const opmath_t<T>* weight,
+                   const opmath_t<T>* bias, double eps, opmath_t<T>& mean_out,
+                   opmath_t<T>& rstd_out) {
+  using A = opmath_t<T>;
+  using V = Vec<A>;
+  const double sum = sum_lanes<A, 1>(
+      width, [&](int64_t i, auto lanes) { return std::array<V, 1>{load_lanes(x + i, lanes)}; })[0];
+  mean_out = static_cast<A>(sum / width);
+  const V mean(mean_out);
+  const double squares = sum_lanes<A, 1>(width, [&](int64_t i, auto lanes) {
+    const V apart = load_lanes(x + i, lanes) - mean;
+    return std::array<V, 1>{apart * apart};
+  })[0];
+  rstd_out = static_cast<A>(1 / std::sqrt(squares / width + eps));
+  const V rstd(rstd_out);
+  for_lanes<A>(0, width, [&](int64_t i, auto lanes) {
+    V value = (load_lanes(x + i, lanes) - mean) * rstd;
+    if (weight) value = value * load_lanes(weight + i, lanes);
+    if (bias) value = value + load_lanes(bias + i, lanes);
+    store_lanes<T>(value, y + i, lanes);
+  });
+}
+
+// dx = rstd * (g - mean(g) - xhat * mean(g * xhat)), where g = dy * weight and xhat = (x - mean) *
+// rstd
+template <class T>
+void input_gradient_row(const T* dy, const T* x, T* dx, int64_t width, const opmath_t<T>* weight,
+                        opmath_t<T> mean, opmath_t<T> rstd) {
+  using A = opmath_t<T>;
+  using V = Vec<A>;
+  const V m(mean), r(rstd);
+  const auto sums = sum_lanes<A, 2>(width, [&](int64_t i, auto lanes) {
+    const V g = load_lanes(dy + i, lanes) * weight_lanes(weight, i, lanes);
+    return std::array<V, 2>{g, g * (load_lanes(x + i, lanes) - m) * r};
+  });
+  const V grad_mean(static_cast<A>(sums[0] / width)), projection(static_cast<A>(sums[1] / width));
+  for_lanes<A>(0, width, [&](int64_t i, auto lanes) {
+    const V g = load_lanes(dy + i, lanes) * weight_lanes(weight, i, lanes);
+    const V xhat = (load_lanes(x + i, lanes) - m) * r;
+    store_lanes<T>((g - grad_mean - xhat * projection) * r, dx + i, lanes);
+  });
+}
+
+bool mixed_type(const Tensor& input, const Tensor& weight, const Tensor& bias) {
+  const bool mixed = at::native::is_mixed_type(input, weight, bias);
+  if (mixed) at::native::check_mixed_data_type(input, weight, bias);
+  return mixed;
+}
+
+}  // namespace
+
+std::tuple<Tensor, Tensor, Tensor> native_layer_norm(const Tensor& self,
+                                                     at::IntArrayRef normalized_shape,
+                                                     const OptionalTensor& weight_opt,
+                                                     const OptionalTensor& bias_opt, double eps) {
+  const Tensor weight = weight_opt.value_or(Tensor()), bias = bias_opt.value_or(Tensor());
+  const auto [rows, width] =
+      at::native::_check_layer_norm_inputs(self, normalized_shape, weight, bias);
+  const auto options =
+      self.options().dtype(at::native::param_scalar_type(self, mixed_type(self, weight, bias)));
+  std::vector<int64_t> shape = self.sizes().vec();
+  std::fill(shape.end() - normalized_shape.size(), shape.end(), 1);
+
+  const Tensor output = at::empty(self.sizes(), self.options());
+  Tensor means, rstds;
+  visit<FloatingAndHalfTypes>(self.scalar_type(), "LayerNormKernelImpl", [&]<class T>() {
+    using A = opmath_t<T>;
+    const auto computed = c10::CppTypeToScalarType<A>::value;
+    const Tensor input = self.contiguous(), w = parameter(weight, computed),
+                 b = parameter(bias, computed);
+    const A *w_data = data_or_null<A>(w), *b_data = data_or_null<A>(b);
+    const T* x = input.const_data_ptr<T>();
+    T* y = output.mutable_data_ptr<T>();
+    means = at::empty(shape, options.dtype(computed));
+    rstds = at::empty(shape, options.dtype(computed));
+    A *mean = means.mutable_data_ptr<A>(), *rstd = rstds.mutable_data_ptr<A>();
+    const int64_t n = width;
+    parallel_for(0, rows, rows_per_task(n), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        normalize_row<T>(x + row * n, y + row * n, n, w_data, b_data, eps, mean[row], rstd[row]);
+      }
+    });
+  });
+  return {output, means.to(options), rstds.to(options)};
+}
+
+std::tuple<Tensor, Tensor, Tensor> native_layer_norm_backward(
+    const Tensor& grad_out, const Tensor& self, at::IntArrayRef normalized_shape,
+    const Tensor& mean, const Tensor& rstd, const OptionalTensor& weight_opt,
+    const OptionalTensor& bias_opt, std::array<bool, 3> output_mask) {
+  const Tensor weight = weight_opt.value_or(Tensor()), bias = bias_opt.value_or(Tensor());
+  const auto [rows, width] =
+      at::native::_check_layer_norm_inputs(self, normalized_shape, weight, bias);
+  TORCH_CHECK(grad_out.sizes() == self.sizes(), "layer_norm_backward: grad_out has shape ",
+              grad_out.sizes(), " but the input has shape ", self.sizes());
+  const auto options =
+      self.options().dtype(at::native::param_scalar_type(self, mixed_type(self, weight, bias)));
+
+  Tensor grad_input, grad_weight, grad_bias;
+  visit<FloatingAndHalfTypes>(self.scalar_type(), "LayerNormBackwardKernelImpl", [&]<class T>() {
+    using A = opmath_t<T>;
+    const auto computed = c10::CppTypeToScalarType<A>::value;
+    const int64_t n = width, chunk = rows_per_task(n), chunks = (rows + chunk - 1) / chunk,
+                  count = rows;
+    const Tensor input = self.contiguous(), grad = grad_out.to(self.scalar_type()).contiguous();
+    const Tensor w = parameter(weight, computed), m = parameter(mean, computed),
+                 r = parameter(rstd, computed);
+    const T *x = input.const_data_ptr<T>(), *dy = grad.const_data_ptr<T>();
+    const A *w_data = data_or_null<A>(w), *m_data = m.const_data_ptr<A>(),
+            *r_data = r.const_data_ptr<A>();
+    if (output_mask[0]) grad_input = at::empty(self.sizes(), self.options());
+    T* dx = output_mask[0] ? grad_input.mutable_data_ptr<T>() : nullptr;
+    const bool parameters = output_mask[1] || output_mask[2];
+    std::vector<A> partials(parameters ? chunks * 2 * n : 0, A(0));
+
+    parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin * chunk; row < std::min(end * chunk, count); ++row) {
+        const T *x_row = x + row * n, *dy_row = dy + row * n;
+        if (dx)
+          input_gradient_row<T>(dy_row, x_row, dx + row * n, n, w_data, m_data[row], r_data[row]);
+        if (!parameters) continue;
+        A *dw = partials.data() + row / chunk * 2 * n, *db = dw + n;
+        const Vec<A> row_mean(m_data[row]), row_rstd(r_data[row]);
+        for_lanes<A>(0, n, [&](int64_t i, auto lanes) {
+          const Vec<A> g = load_lanes(dy_row + i, lanes);
+          const Vec<A> xhat = (load_lanes(x_row + i, lanes) - row_mean) * row_rstd;
+          store_lanes<A>(load_lanes(dw + i, lanes) + g * xhat, dw + i, lanes);
+          store_lanes<A>(load_lanes(db + i, lanes) + g, db + i, lanes);
+        });
+      }
+    });
+    const auto join = [&](int64_t offset) {
+      const Tensor sum = at::empty(normalized_shape, options.dtype(computed));
+      A* to = sum.mutable_data_ptr<A>();
+      for (int64_t i = 0; i < n; ++i) {
+        double total = 0;
+        for (int64_t c = 0; c < chunks; ++c) total += partials[c * 2 * n + offset + i];
+        to[i] = static_cast<A>(total);
+      }
+      return sum.to(options);
+    };
+    if (output_mask[1] && weight.defined()) grad_weight = join(0);
+    if (output_mask[2] && bias.defined()) grad_bias = join(n);
+  });
+  return {grad_input, grad_weight, grad_bias};
+}
+
+}  // namespace alt::kernels
