@@ -14,7 +14,7 @@
 #include "loops/dtype.h"
 #include "loops/vec.h"
 
-#if defined(__F16C__)
+#if defined(__F16C__) || defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
@@ -61,6 +61,35 @@ void narrow(const float* from, T* to, int n) {
 template <class T>
 constexpr bool is_reduced = !std::is_same_v<T, opmath_t<T>>;
 
+// The first n lanes in one masked instruction, where there is one: rows shorter than a vector are
+// common.
+#if defined(__AVX512F__)
+template <class T>
+constexpr bool has_masks = has_vec_v<T>;
+
+inline Vec<float> masked_load(const float* from, int n, float rest) {
+  return Vec<float>(_mm512_mask_loadu_ps(_mm512_set1_ps(rest), (1u << n) - 1, from));
+}
+inline Vec<double> masked_load(const double* from, int n, double rest) {
+  return Vec<double>(_mm512_mask_loadu_pd(_mm512_set1_pd(rest), (1u << n) - 1, from));
+}
+inline void masked_store(const Vec<float>& value, float* to, int n) {
+  _mm512_mask_storeu_ps(to, (1u << n) - 1, value.native);
+}
+inline void masked_store(const Vec<double>& value, double* to, int n) {
+  _mm512_mask_storeu_pd(to, (1u << n) - 1, value.native);
+}
+inline Vec<float> masked(const Vec<float>& value, int n) {
+  return Vec<float>(_mm512_maskz_mov_ps((1u << n) - 1, value.native));
+}
+inline Vec<double> masked(const Vec<double>& value, int n) {
+  return Vec<double>(_mm512_maskz_mov_pd((1u << n) - 1, value.native));
+}
+#else
+template <class T>
+constexpr bool has_masks = false;
+#endif
+
 }  // namespace detail
 
 template <class T>
@@ -77,10 +106,14 @@ Lanes<T> load_lanes(const T* from, Full) {
 // Lanes from `n` on hold `rest`.
 template <class T>
 Lanes<T> load_lanes(const T* from, int n, opmath_t<T> rest = 0) {
-  alignas(64) opmath_t<T> wide[Lanes<T>::size];
-  for (int i = n; i < Lanes<T>::size; ++i) wide[i] = rest;
-  for (int i = 0; i < n; ++i) wide[i] = static_cast<opmath_t<T>>(from[i]);
-  return Lanes<T>::load(wide);
+  if constexpr (detail::has_masks<T>) {
+    return detail::masked_load(from, n, rest);
+  } else {
+    alignas(64) opmath_t<T> wide[Lanes<T>::size];
+    for (int i = n; i < Lanes<T>::size; ++i) wide[i] = rest;
+    for (int i = 0; i < n; ++i) wide[i] = static_cast<opmath_t<T>>(from[i]);
+    return Lanes<T>::load(wide);
+  }
 }
 
 template <class T>
@@ -101,9 +134,13 @@ void store_lanes(const Lanes<T>& value, T* to, Full) {
 
 template <class T>
 void store_lanes(const Lanes<T>& value, T* to, int n) {
-  alignas(64) opmath_t<T> wide[Lanes<T>::size];
-  value.store(wide);
-  for (int i = 0; i < n; ++i) to[i] = static_cast<T>(wide[i]);
+  if constexpr (detail::has_masks<T>) {
+    detail::masked_store(value, to, n);
+  } else {
+    alignas(64) opmath_t<T> wide[Lanes<T>::size];
+    value.store(wide);
+    for (int i = 0; i < n; ++i) to[i] = static_cast<T>(wide[i]);
+  }
 }
 
 // Lanes from `n` on of `value` replaced by zero, for sums of what a partial load computed.
@@ -113,10 +150,14 @@ V first_lanes(const V& value, Full) {
 }
 template <class A>
 Vec<A> first_lanes(const Vec<A>& value, int n) {
-  alignas(64) A wide[Vec<A>::size];
-  value.store(wide);
-  for (int i = n; i < Vec<A>::size; ++i) wide[i] = 0;
-  return Vec<A>::load(wide);
+  if constexpr (detail::has_masks<A>) {
+    return detail::masked(value, n);
+  } else {
+    alignas(64) A wide[Vec<A>::size];
+    value.store(wide);
+    for (int i = n; i < Vec<A>::size; ++i) wide[i] = 0;
+    return Vec<A>::load(wide);
+  }
 }
 
 // body(i, count) for each group of lanes in [begin, end): count is Full{}, and an int for the last
