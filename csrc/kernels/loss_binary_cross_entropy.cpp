@@ -3,6 +3,7 @@
 //
 // Inputs and targets are checked to be within [0, 1] first; then one pass computes, weighs and, for
 // a mean or a sum, adds up, in chunks of 16,384 elements whose sums are joined in order.
+#define AT_PER_OPERATOR_HEADERS  // else ExpandUtils.h includes every operator there is
 #include <ATen/ExpandUtils.h>
 #include <ATen/core/Reduction.h>
 #include <ATen/core/Tensor.h>
@@ -116,7 +117,8 @@ Tensor& binary_cross_entropy_out(const Tensor& self, const Tensor& target,
   return into(out, kernels::binary_cross_entropy(self, target, weight, reduction));
 }
 
-// grad * (x - target) / max(x * (1 - x), 1e-12), over n for a mean; the least divisor is a float, as in stock
+// grad * (x - target) / max(x * (1 - x), 1e-12), over n for a mean; the least divisor is a float,
+// as in stock
 Tensor binary_cross_entropy_backward(const Tensor& grad_output, const Tensor& self,
                                      const Tensor& target, const OptionalTensor& weight,
                                      int64_t reduction) {

@@ -4,7 +4,6 @@
 // that stays in cache (mean, then squared distance from it); chunks are joined in double, by Chan's
 // rule: no cancellation at large means.
 #include <ATen/core/Tensor.h>
-#include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
@@ -264,7 +263,7 @@ Forward batch_norm(const Tensor& self, const OptionalTensor& weight, const Optio
 
 ThreeTensors copy_to(const ThreeTensors& from, Tensor& a, Tensor& b, Tensor& c) {
   const auto copy = [](const Tensor& value, Tensor& to) {
-    at::native::resize_output(to, value.sizes());
+    to.resize_(value.sizes());
     to.copy_(value);
   };
   copy(std::get<0>(from), a);
