@@ -67,6 +67,15 @@ def required_cpu_flags(arch: str) -> list[str]:
 class CMakeBuild(build_ext):
     """One CMake project for the one extension."""
 
+    def run(self) -> None:
+        # setuptools would build elsewhere and copy; built in place, `ninja -C build` is enough to
+        # bring the package up to date.
+        self.in_place = self.inplace
+        super().run()
+
+    def copy_extensions_to_source(self) -> None:
+        """Nothing to copy."""
+
     def build_extension(self, ext: Extension) -> None:
         import torch
 
@@ -74,6 +83,8 @@ class CMakeBuild(build_ext):
         build = ROOT / os.environ.get("ALT_BUILD_DIR", "build")
         build.mkdir(parents=True, exist_ok=True)
         output = Path(self.get_ext_fullpath(ext.name)).parent.resolve()
+        if self.in_place:
+            output = ROOT / "altbackend"
         torch_version = torch.__version__.split("+")[0]
         configure = [
             "cmake",
@@ -109,13 +120,6 @@ class CMakeBuild(build_ext):
             f"ARCH = {arch!r}\n"
             f"CPU_FEATURES = {required_cpu_flags(arch)!r}\n"
         )
-
-    def copy_extensions_to_source(self) -> None:
-        super().copy_extensions_to_source()
-        built = Path(self.get_ext_fullpath(self.extensions[0].name)).parent
-        # In place, get_ext_fullpath names the source folder; the build's own is under build_lib.
-        source = Path(self.build_lib) / "altbackend" / BUILD_INFO
-        (built / BUILD_INFO).write_text(source.read_text())
 
 
 setup(
