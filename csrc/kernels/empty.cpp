@@ -65,6 +65,16 @@ at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride,
       size, stride, c10::GetAllocator(at::kPrivateUse1), kKeys, dtype_of(dtype)));
 }
 
+/// A tensor of zeros without memory, which autograd uses for gradients known to vanish.
+at::Tensor efficientzerotensor(at::IntArrayRef size, std::optional<at::ScalarType> dtype,
+                               std::optional<at::Layout>, std::optional<at::Device> device,
+                               std::optional<bool>) {
+  at::native::ZeroTensorAllocator allocator(c10::device_or_default(device));
+  return at::detail::empty_generic(size, &allocator,
+                                   kKeys | c10::DispatchKeySet(c10::DispatchKey::ZeroTensor),
+                                   dtype_of(dtype), std::nullopt);
+}
+
 const at::Tensor& resize_(const at::Tensor& self, at::IntArrayRef size,
                           std::optional<at::MemoryFormat> memory_format) {
   c10::TensorImpl* impl = self.unsafeGetTensorImpl();
