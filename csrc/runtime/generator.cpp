@@ -26,12 +26,9 @@ uint64_t HostGenerator::seed() {
   return seed;
 }
 
-void HostGenerator::set_offset(uint64_t /*offset*/) {
-  TORCH_CHECK(false, c10::DeviceTypeName(device_type(), true), " Generator does not use offset");
-}
-
-uint64_t HostGenerator::get_offset() const {
-  TORCH_CHECK(false, c10::DeviceTypeName(device_type(), true), " Generator does not use offset");
+void HostGenerator::set_offset(uint64_t offset) {
+  TORCH_CHECK(offset == 0, c10::DeviceTypeName(device_type(), true),
+              " Generator does not use offset");
 }
 
 // The layout of the state is stock's to define: a CPU generator reads and writes it.

@@ -36,9 +36,10 @@ class HostGenerator final : public c10::GeneratorImpl {
   void set_current_seed(uint64_t seed) override;
   uint64_t current_seed() const override { return engine_.seed(); }
   uint64_t seed() override;
-  // This engine has no offset, as stock CPU's: these raise.
+  // This engine has no offset but 0. Raising for it, as stock CPU's does, would keep generators
+  // from being pickled and copied: PyTorch asks every device but the CPU.
   void set_offset(uint64_t offset) override;
-  uint64_t get_offset() const override;
+  uint64_t get_offset() const override { return 0; }
   // A byte tensor on the CPU.
   void set_state(const c10::TensorImpl& state) override;
   c10::intrusive_ptr<c10::TensorImpl> get_state() const override;
