@@ -27,7 +27,7 @@ class Maker:
 
     def of(self, values: object) -> torch.Tensor:
         reference = torch.as_tensor(values).clone()
-        tensor = reference.to(self.device)
+        tensor = reference.to(self.device, copy=True)
         self.made.append((reference, tensor))
         return tensor
 
@@ -41,11 +41,12 @@ Call = Callable[[Maker], object]
 
 
 def error_of(call: Call, device: str) -> Exception:
-    """Return the error that `call` raises, having seen that nothing was written."""
+    """Return the error that `call` raises, having seen that it did no harm."""
     make = Maker(device)
     with pytest.raises(Exception) as caught:
         call(make)
-    make.assert_untouched()
+    if device == DEVICE:  # stock writes what comes before the bad index
+        make.assert_untouched()
     after = Maker(device)
     assert (after(3) + after(3)).tolist() == [0, 2, 4], "the process does not go on as before"
     return caught.value
@@ -114,7 +115,6 @@ SAME_MESSAGE: dict[str, Call] = {
     "index by floats": lambda new: new(3)[new(2)],
     "index_select by floats": lambda new: new(3).index_select(0, new(2)),
     "index_put dtypes": lambda new: new(3).__setitem__(new.of([0]), new(1, dtype=torch.float64)),
-    "embedding by floats": lambda new: functional.embedding(new(2), new(3, 4)),
     "gather by floats": lambda new: new(3).gather(0, new(2)),
     "mm dtypes": lambda new: torch.mm(new(2, 3), new(3, 2, dtype=torch.float64)),
     "linear dtypes": lambda new: functional.linear(new(2, 3), new(5, 3, dtype=torch.float64)),
@@ -158,6 +158,7 @@ SAME_MESSAGE: dict[str, Call] = {
 
 # The kernel finds these, in words that are its own. Stock's type counts.
 SAME_TYPE: dict[str, Call] = {
+    "embedding by floats": lambda new: functional.embedding(new(2), new(3, 4)),
     "resize_ negative": lambda new: new(3).resize_(-1),
     "bitwise_and of floats": lambda new: new(3) & new(3),
     "index past the end": lambda new: new(3)[new.of([0, 3])],
@@ -295,7 +296,7 @@ def test_out_of_memory_leaves_the_tensor_alone() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         tensor.resize_(2**45)
     with pytest.raises(torch.OutOfMemoryError):
-        tensor.expand(2**43, 4).contiguous()
+        tensor.expand(2**43, 4).clone(memory_format=torch.contiguous_format)
     with pytest.raises(torch.OutOfMemoryError):
         torch.empty(2**45, out=torch.empty(0, device=DEVICE), device=DEVICE)
     assert tensor.tolist() == [0, 1, 2, 3]
@@ -322,13 +323,13 @@ def test_device_that_is_not_there(call: Callable[[], object]) -> None:
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `code` in a new process, which ends by itself within two minutes."""
+    """Run `code` in a new process, which ends by itself within a minute."""
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=60,
         stdin=subprocess.DEVNULL,
     )
 
@@ -343,12 +344,11 @@ def test_after_fork_a_clear_error_or_the_right_answer() -> None:
         """
         import os, torch
         x = torch.arange(1_000_000.0, device="alt")
-        (x + x).sum().item()  # the pool's threads are running
+        x + x  # now the threads of the pool are running
         child = os.fork()
         if child == 0:
             try:
-                right = bool(torch.equal((x + x).cpu(), torch.arange(1_000_000.0) * 2))
-                os._exit(0 if right else 3)
+                os._exit(0 if (x + x)[[1, -1]].tolist() == [2, 1999998] else 3)
             except RuntimeError as error:
                 os._exit(0 if "fork" in str(error) else 4)
             except BaseException:
@@ -384,11 +384,12 @@ def test_file_saved_on_alt_loads_without_altbackend(tmp_path) -> None:
 
 
 def test_wrong_torch_version_is_refused_in_one_line() -> None:
+    built_for = torch.__version__.split("+")[0]
     pretend = "import torch; torch.__version__ = torch.version.__version__ = '1.2.3'"
     process = run_python(f"{pretend}; import altbackend", TORCH_DEVICE_BACKEND_AUTOLOAD="0")
     assert process.returncode == 1
     assert last_line(process).startswith("ImportError: "), process.stderr
-    assert "1.2.3" in last_line(process) and torch.__version__ in last_line(process)
+    assert "1.2.3" in last_line(process) and built_for in last_line(process)
     assert re.search("rebuild|reinstall|pip install|make build", last_line(process))
 
 

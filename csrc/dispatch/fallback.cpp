@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/core/op_registration/adaption.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/CPUAllocator.h>
 #include <torch/library.h>
@@ -171,6 +172,36 @@ void account(const c10::OperatorHandle& op, int64_t bytes) {
   }
 }
 
+/// Calls `visit` on each tensor of an argument.
+template <class Visit>
+void for_each_tensor(const c10::IValue& value, Visit visit) {
+  if (value.isTensor()) {
+    visit(value.toTensor());
+  } else if (value.isTensorList()) {
+    for (const at::Tensor& tensor : value.toTensorVector()) visit(tensor);
+  } else if (value.isOptionalTensorList()) {
+    for (const std::optional<at::Tensor>& tensor : value.toOptionalTensorVector()) {
+      if (tensor.has_value()) visit(*tensor);
+    }
+  }
+}
+
+/// Operands on two devices are an error and never a silent copy, as on CUDA. A CPU tensor without
+/// dimensions counts as a number, and indices may be on the CPU.
+void check_devices(const c10::OperatorHandle& op, const torch::jit::Stack& stack, size_t first) {
+  const std::string& name = op.operator_name().name;
+  if (name == "aten::index" || name.find("index_put") != std::string::npos) return;
+  std::optional<c10::Device> common;
+  const auto& arguments = op.schema().arguments();
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    for_each_tensor(stack[first + i], [&](const at::Tensor& tensor) {
+      if (!tensor.defined() || (tensor.device().is_cpu() && tensor.dim() == 0)) return;
+      c10::impl::check_and_update_common_device(common, tensor, name.c_str(),
+                                                arguments[i].name().c_str());
+    });
+  }
+}
+
 }  // namespace
 
 void cpu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
@@ -179,6 +210,7 @@ void cpu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
                               c10::toString(op.operator_name()),
                               "', and a view cannot run on another device.");
   const size_t first = stack->size() - schema.arguments().size();
+  check_devices(op, *stack, first);
   Loan loan;
   for (size_t i = first; i < stack->size(); ++i) loan.take_from((*stack)[i]);
   account(op, loan.bytes());

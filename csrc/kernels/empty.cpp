@@ -37,8 +37,10 @@ at::ScalarType dtype_of(std::optional<at::ScalarType> dtype) {
 }
 
 /// The storage of `self` holds at least `nbytes` afterwards; what it held stays.
-void maybe_grow_storage(c10::TensorImpl* self, size_t nbytes) {
-  if (self->numel() == 0) return;
+/// Makes room for elements of the sizes that `self` has or will have. The sizes are set after it:
+/// a tensor that no memory was left for stays as it was.
+void maybe_grow_storage(c10::TensorImpl* self, at::IntArrayRef size, size_t nbytes) {
+  if (c10::multiply_integers(size) == 0) return;
   const c10::Storage& storage = self->unsafe_storage();
   TORCH_CHECK(storage, "Tensor: invalid null storage");
   if (nbytes > storage.nbytes()) at::native::resize_bytes_nocuda(storage, nbytes);
@@ -82,8 +84,8 @@ const at::Tensor& resize_(const at::Tensor& self, at::IntArrayRef size,
   if (impl->sizes() != size) {
     const size_t bytes = at::detail::computeStorageNbytesContiguous(
         size, self.dtype().itemsize(), static_cast<size_t>(self.storage_offset()));
+    maybe_grow_storage(impl, size, bytes);
     impl->set_sizes_contiguous(size);
-    maybe_grow_storage(impl, bytes);
   }
   if (memory_format.has_value()) {
     TORCH_CHECK(*memory_format != at::MemoryFormat::Preserve, "Unsupported memory format",
@@ -106,17 +108,17 @@ at::Tensor& set_source_storage_offset(at::Tensor& self, at::Storage source, int6
   c10::TensorImpl* impl = self.unsafeGetTensorImpl();
   if (impl->sizes() == size && (!strides.has_value() || impl->strides() == *strides)) return self;
   const size_t itemsize = self.dtype().itemsize();
-  size_t bytes = 0;
   if (strides.has_value()) {
-    bytes = at::detail::computeStorageNbytes(size, *strides, itemsize,
-                                             static_cast<size_t>(storage_offset));
+    maybe_grow_storage(impl, size,
+                       at::detail::computeStorageNbytes(size, *strides, itemsize,
+                                                        static_cast<size_t>(storage_offset)));
     impl->set_sizes_and_strides(size, *strides);
   } else {
-    bytes = at::detail::computeStorageNbytesContiguous(size, itemsize,
-                                                       static_cast<size_t>(storage_offset));
+    maybe_grow_storage(impl, size,
+                       at::detail::computeStorageNbytesContiguous(
+                           size, itemsize, static_cast<size_t>(storage_offset)));
     impl->set_sizes_contiguous(size);
   }
-  maybe_grow_storage(impl, bytes);
   return self;
 }
 

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import altbackend
@@ -34,7 +35,8 @@ class Comparison:
             [*self.alt.losses, self.alt.test_loss],
             strict=True,
         )
-        return max(abs(cpu - alt) / abs(cpu) for cpu, alt in pairs)
+        differences = [abs(cpu - alt) / abs(cpu) for cpu, alt in pairs]
+        return float(np.max(differences))  # a NaN is the largest, which max() would lose
 
     @property
     def complaints(self) -> list[str]:
