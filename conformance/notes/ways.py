@@ -9,6 +9,7 @@ moved       each tensor and module is moved by ``.to("alt")`` where it is create
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, Protocol
 
 import torch
@@ -26,9 +27,7 @@ def set_up(way: str, device: str) -> None:
             cuda_on_cpu.enable()
         return
     if way == "cuda":
-        from altbackend import cuda_shim
-
-        cuda_shim.enable()
+        import_module("altbackend.cuda_shim").enable()
     torch.set_default_device(device)
 
 
