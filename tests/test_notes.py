@@ -387,14 +387,14 @@ def test_forbidden_fallbacks_fail(tmp_path: Path):
     library = torch.library.Library("notes_test", "DEF")
     library.define("twice(Tensor x) -> Tensor")
     library.impl("twice", lambda x: x * 2, "CPU")
-    torch.ops.notes_test.twice(torch.ones(2))
-    torch.ones(2) + 1
+    y = torch.ops.notes_test.twice(torch.ones(2))
+    z = torch.ones(2) + 1
     ```
     """
     status, result = check(page, tmp_path, "--ways", "default")
-    twice = statements(result)["torch.ops.notes_test.twice(torch.ones(2))"]["default"]
+    twice = statements(result)["y = torch.ops.notes_test.twice(torch.ones(2))"]["default"]
     assert (status, twice["outcome"]) == (0, AGREES)
-    assert [(row["op"], row["calls"]) for row in twice["fallbacks"]] == [("notes_test::twice", 1)]
+    assert ("notes_test::twice", 1) in [(row["op"], row["calls"]) for row in twice["fallbacks"]]
     status, result = check(page, tmp_path, "--ways", "default", "--fallback", "forbid")
     outcomes = [row["default"]["outcome"] for row in statements(result).values()]
     assert (status, outcomes) == (1, [AGREES, AGREES, AGREES, FAILS, AGREES])

@@ -47,7 +47,7 @@ def problems(result: Result) -> str:
             if verdict.follows is not None:
                 followers[way, verdict.follows] += 1
         for way, verdict in document.failures():
-            if verdict.follows is not None:
+            if verdict.follows is not None or not _reached(verdict):
                 continue
             count = followers[way, verdict.statement.index]
             where = f"{document.path.name}:{verdict.statement.line}"
@@ -57,6 +57,11 @@ def problems(result: Result) -> str:
             if count:
                 lines.append(f"    and {count} statements which follow from it")
     return "\n".join(lines)
+
+
+def _reached(verdict: Verdict) -> bool:
+    """Did the process on alt get to the statement? If not, its own error says why."""
+    return verdict.record is not None and verdict.record.status != "skipped"
 
 
 def fallbacks(result: Result, ways: Sequence[str]) -> str:

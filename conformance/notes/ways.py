@@ -28,6 +28,8 @@ def set_up(way: str, device: str) -> None:
         return
     if way == "cuda":
         import_module("altbackend.cuda_shim").enable()
+        import_module("altbackend._default_device").use()
+        return
     torch.set_default_device(device)
 
 
@@ -80,5 +82,5 @@ def generator_states(device: str) -> list[bytes]:
     """The states of the cpu's generator and of the device's; nothing for one generator."""
     if device == "cpu":
         return []
-    states = [torch.get_rng_state(), torch.get_device_module(device).get_rng_state().cpu()]
-    return [bytes(state.numpy()) for state in states]
+    of_device = torch.get_device_module(device).get_rng_state().cpu()
+    return [bytes(state.numpy()) for state in (torch.default_generator.get_state(), of_device)]
