@@ -28,6 +28,11 @@ template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
           int64_t c_stride);
 
+/// The same in the calling thread alone: for use inside a parallel_for.
+template <class T>
+void gemm_in_thread(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta,
+                    T* c, int64_t c_stride);
+
 /// Sum of x[i * x_stride] * y[i * y_stride]; the same types, Half and BFloat16 (summed in float).
 template <class T>
 T dot(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride);

@@ -124,20 +124,6 @@ void loop(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T 
 }
 
 template <class T>
-void strip(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
-           int64_t c_stride) {
-  if constexpr (is_blas_type<T>) {
-    if (fits_int(m) && fits_int(n) && fits_int(k) && fits_int(a.stride) && fits_int(b.stride) &&
-        fits_int(c_stride)) {
-      const SingleThreadedBlas guard;
-      return call_blas<T>(static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), alpha, a,
-                          b, beta, c, c_stride);
-    }
-  }
-  loop<T>(m, n, k, alpha, a, b, beta, c, c_stride);
-}
-
-template <class T>
 Matrix<T> skip(Matrix<T> matrix, int64_t rows, int64_t columns) {
   const int64_t offset =
       matrix.transposed ? columns * matrix.stride + rows : rows * matrix.stride + columns;
@@ -176,6 +162,20 @@ T dot_loop(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride
 }  // namespace
 
 template <class T>
+void gemm_in_thread(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta,
+                    T* c, int64_t c_stride) {
+  if constexpr (is_blas_type<T>) {
+    if (fits_int(m) && fits_int(n) && fits_int(k) && fits_int(a.stride) && fits_int(b.stride) &&
+        fits_int(c_stride)) {
+      const SingleThreadedBlas guard;
+      return call_blas<T>(static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), alpha, a,
+                          b, beta, c, c_stride);
+    }
+  }
+  loop<T>(m, n, k, alpha, a, b, beta, c, c_stride);
+}
+
+template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
           int64_t c_stride) {
   if (m == 0 || n == 0) {
@@ -185,15 +185,16 @@ void gemm(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T 
   const int64_t side = by_rows ? m : n;
   const int64_t length = strip_length(side, 2.0 * m * n * std::max<int64_t>(k, 1));
   if (length >= side) {
-    return strip(m, n, k, alpha, a, b, beta, c, c_stride);
+    return gemm_in_thread(m, n, k, alpha, a, b, beta, c, c_stride);
   }
   parallel_for(0, (side + length - 1) / length, 1, [&](int64_t begin, int64_t end) {
     const int64_t first = begin * length;
     const int64_t count = std::min(end * length, side) - first;
     if (by_rows) {
-      strip(count, n, k, alpha, skip(a, first, 0), b, beta, c + first * c_stride, c_stride);
+      gemm_in_thread(count, n, k, alpha, skip(a, first, 0), b, beta, c + first * c_stride,
+                     c_stride);
     } else {
-      strip(m, count, k, alpha, a, skip(b, 0, first), beta, c + first, c_stride);
+      gemm_in_thread(m, count, k, alpha, a, skip(b, 0, first), beta, c + first, c_stride);
     }
   });
 }
@@ -223,6 +224,8 @@ T dot_conjugate(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_s
 
 #define INSTANTIATE_GEMM(T)                                                                  \
   template void gemm<T>(int64_t, int64_t, int64_t, T, Matrix<T>, Matrix<T>, T, T*, int64_t); \
+  template void gemm_in_thread<T>(int64_t, int64_t, int64_t, T, Matrix<T>, Matrix<T>, T, T*, \
+                                  int64_t);                                                  \
   template T dot<T>(int64_t, const T*, int64_t, const T*, int64_t);
 INSTANTIATE_GEMM(float)
 INSTANTIATE_GEMM(double)

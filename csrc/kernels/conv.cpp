@@ -1,0 +1,163 @@
+// convolution_overrideable and its backward: 1 to 3 spatial dimensions, transposed or not.
+//
+// PyTorch's front-end has checked shapes, batched the input and padded "same" before it calls.
+// Half and BFloat16 are computed in float. A channels_last input or weight is computed through a
+// contiguous copy and gives channels_last results, as in stock.
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+
+#include <array>
+#include <optional>
+#include <tuple>
+
+#include "kernels/conv.h"
+#include "loops/dtype.h"
+
+namespace alt::kernels {
+namespace {
+
+using at::IntArrayRef;
+using at::Tensor;
+
+using ConvTypes = concat_t<IntegralTypes, FloatingTypes>;
+
+/// The last `sizes.size()` of three dimensions; the others are `absent`.
+conv::Extent extent(IntArrayRef sizes, int64_t absent) {
+  conv::Extent result{absent, absent, absent};
+  std::copy(sizes.begin(), sizes.end(), result.end() - static_cast<int64_t>(sizes.size()));
+  return result;
+}
+
+conv::Geometry geometry_of(IntArrayRef input, IntArrayRef output, IntArrayRef weight,
+                           IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
+                           bool transposed, int64_t groups) {
+  const IntArrayRef large = transposed ? output : input;
+  const IntArrayRef small = transposed ? input : output;
+  return {.batch = input[0],
+          .groups = groups,
+          .large_channels = large[1],
+          .small_channels = small[1],
+          .large = extent(large.slice(2), 1),
+          .small = extent(small.slice(2), 1),
+          .kernel = extent(weight.slice(2), 1),
+          .stride = extent(stride, 1),
+          .padding = extent(padding, 0),
+          .dilation = extent(dilation, 1)};
+}
+
+at::DimVector output_sizes(IntArrayRef input, IntArrayRef weight, IntArrayRef stride,
+                           IntArrayRef padding, IntArrayRef dilation, bool transposed,
+                           IntArrayRef output_padding, int64_t groups) {
+  at::DimVector sizes{input[0], transposed ? weight[1] * groups : weight[0]};
+  for (size_t i = 0; i + 2 < input.size(); ++i) {
+    const int64_t window = dilation[i] * (weight[i + 2] - 1) + 1;
+    sizes.push_back(transposed ? (input[i + 2] - 1) * stride[i] - 2 * padding[i] + window +
+                                     output_padding[i]
+                               : (input[i + 2] + 2 * padding[i] - window) / stride[i] + 1);
+  }
+  return sizes;
+}
+
+/// The memory format that stock gives the result.
+at::MemoryFormat format_of(const Tensor& input, const Tensor& weight) {
+  const auto either = [&](at::MemoryFormat format) {
+    return input.suggest_memory_format() == format || weight.suggest_memory_format() == format;
+  };
+  if (input.dim() == 4 && either(at::MemoryFormat::ChannelsLast)) {
+    return at::MemoryFormat::ChannelsLast;
+  }
+  if (input.dim() == 5 && input.scalar_type() != at::kDouble &&
+      either(at::MemoryFormat::ChannelsLast3d)) {
+    return at::MemoryFormat::ChannelsLast3d;
+  }
+  return at::MemoryFormat::Contiguous;
+}
+
+void check_same_type(const Tensor& input, const Tensor& weight) {
+  TORCH_CHECK(input.options().type_equal(weight.options()), "Input type (", input.toString(),
+              ") and weight type (", weight.toString(), ") should be the same");
+}
+
+/// The operand as the loops want it: contiguous, in the type that arithmetic is done in.
+Tensor prepared(const Tensor& tensor) {
+  return tensor.to(opmath_dtype(tensor.scalar_type())).contiguous();
+}
+
+/// A result of the loops as the caller wants it. Not .contiguous(format): that keeps the strides of
+/// an image of one channel, which is contiguous either way, where stock's are channels_last.
+Tensor finished(const Tensor& tensor, at::ScalarType dtype, at::MemoryFormat format) {
+  if (format == at::MemoryFormat::Contiguous) {
+    return tensor.to(dtype);
+  }
+  return at::empty(tensor.sizes(), tensor.options().dtype(dtype), format).copy_(tensor);
+}
+
+}  // namespace
+
+Tensor convolution(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
+                   IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation, bool transposed,
+                   IntArrayRef output_padding, int64_t groups) {
+  const bool has_bias = bias.has_value() && bias->defined();
+  check_same_type(input, weight);
+  TORCH_CHECK(!has_bias || bias->scalar_type() == input.scalar_type(), "Input type (",
+              input.dtype(), ") and bias type (", has_bias ? bias->dtype() : input.dtype(),
+              ") should be the same");
+  const Tensor x = prepared(input);
+  const Tensor w = prepared(weight);
+  const Tensor b = has_bias ? prepared(*bias) : Tensor();
+  const Tensor out = at::empty(output_sizes(input.sizes(), weight.sizes(), stride, padding,
+                                            dilation, transposed, output_padding, groups),
+                               x.options());
+  if (out.numel() > 0) {
+    const conv::Geometry geometry = geometry_of(input.sizes(), out.sizes(), weight.sizes(), stride,
+                                                padding, dilation, transposed, groups);
+    visit<ConvTypes>(x.scalar_type(), "slow_conv2d_cpu", [&]<class T>() {
+      const auto loop = transposed ? conv::to_large<T> : conv::to_small<T>;
+      loop(geometry, x.const_data_ptr<T>(), w.const_data_ptr<T>(),
+           has_bias ? b.const_data_ptr<T>() : nullptr, out.mutable_data_ptr<T>());
+    });
+  }
+  return finished(out, input.scalar_type(), format_of(input, weight));
+}
+
+std::tuple<Tensor, Tensor, Tensor> convolution_backward(
+    const Tensor& grad_output, const Tensor& input, const Tensor& weight, IntArrayRef stride,
+    IntArrayRef padding, IntArrayRef dilation, bool transposed, IntArrayRef /*output_padding*/,
+    int64_t groups, std::array<bool, 3> output_mask) {
+  check_same_type(input, weight);
+  const at::ScalarType dtype = input.scalar_type();
+  const at::MemoryFormat format = format_of(input, weight);
+  const conv::Geometry geometry = geometry_of(input.sizes(), grad_output.sizes(), weight.sizes(),
+                                              stride, padding, dilation, transposed, groups);
+  const Tensor grad = prepared(grad_output);
+  Tensor grad_input, grad_weight, grad_bias;
+  visit<FloatingTypes>(grad.scalar_type(), "slow_conv2d_cpu_grad_input", [&]<class T>() {
+    if (output_mask[0]) {
+      const Tensor w = prepared(weight);
+      const Tensor result = at::empty(input.sizes(), grad.options());
+      const auto loop = transposed ? conv::to_small<T> : conv::to_large<T>;
+      loop(geometry, grad.const_data_ptr<T>(), w.const_data_ptr<T>(), nullptr,
+           result.mutable_data_ptr<T>());
+      grad_input = finished(result, dtype, format);
+    }
+    if (output_mask[1]) {
+      const Tensor x = prepared(input);
+      const Tensor result = at::empty(weight.sizes(), grad.options());
+      const T* large = (transposed ? grad : x).const_data_ptr<T>();
+      const T* small = (transposed ? x : grad).const_data_ptr<T>();
+      conv::to_weight<T>(geometry, large, small, result.mutable_data_ptr<T>());
+      grad_weight = finished(result, dtype, format);
+    }
+    if (output_mask[2]) {
+      const Tensor result = at::empty({grad.size(1)}, grad.options());
+      conv::sum_channels<T>(grad.size(0), grad.size(1),
+                            conv::Geometry::volume(extent(grad.sizes().slice(2), 1)),
+                            grad.const_data_ptr<T>(), result.mutable_data_ptr<T>());
+      grad_bias = result.to(dtype);
+    }
+  });
+  return {grad_input, grad_weight, grad_bias};
+}
+
+}  // namespace alt::kernels

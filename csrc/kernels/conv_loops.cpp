@@ -1,0 +1,271 @@
+// The three loops of convolution: matrix products of weights and windows, blocked to the cache.
+//
+// Windows are built for a strip of the small image (to_small, to_weight) or for a block of channels
+// of the large one (to_large) at a time, at most 512 KiB of them, half of a core's L2, and are used
+// by one product each while they are there. Every unit of work writes memory of its own: an image,
+// group and strip; an image, group and channel block; for the weight's gradient a group, channel
+// block and slice of the batch, the slices being added in their order afterwards.
+
+#include <algorithm>
+#include <memory>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/blas.h"
+#include "kernels/conv.h"
+#include "runtime/thread_pool.h"
+
+namespace alt::kernels::conv {
+namespace {
+
+constexpr int64_t window_bytes = 512 * 1024;
+constexpr int64_t units_wanted = 8;
+constexpr double operations_worth_a_thread = 1e6;
+
+constexpr int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+/// Memory of this thread for windows. Kept between calls, as fresh pages cost more than the
+/// products of a small network; what exceeds the usual size is given back.
+template <class T>
+class Scratch {
+ public:
+  explicit Scratch(int64_t size) {
+    if (size > usual_size) {
+      large_.reset(new T[size]);
+      data_ = large_.get();
+      return;
+    }
+    thread_local std::unique_ptr<T[]> kept;
+    if (!kept) {
+      kept.reset(new T[usual_size]);
+    }
+    data_ = kept.get();
+  }
+  T* data() const { return data_; }
+
+ private:
+  static constexpr int64_t usual_size = window_bytes / static_cast<int64_t>(sizeof(T));
+  std::unique_ptr<T[]> large_;
+  T* data_;
+};
+
+/// Elements of the small image whose windows, `rows` values each, fill the cache's share.
+template <class T>
+int64_t strip_length(int64_t rows, int64_t volume) {
+  const int64_t fitting =
+      window_bytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(rows, 1);
+  const int64_t length = std::max<int64_t>(fitting / 16 * 16, 64);
+  return std::min(length, volume);
+}
+
+/// Units that make a chunk worth handing to a thread.
+int64_t grain_of(double operations) {
+  return static_cast<int64_t>(operations_worth_a_thread / std::max(operations, 1.0)) + 1;
+}
+
+template <class T>
+void fill_rows(T* out, int64_t rows, int64_t stride, int64_t count, const T* bias) {
+  for (int64_t row = 0; row < rows; ++row) {
+    std::fill_n(out + row * stride, count, bias ? bias[row] : T(0));
+  }
+}
+
+}  // namespace
+
+template <class T>
+void to_small(const Geometry& g, const T* large, const T* weight, const T* bias, T* small) {
+  const int64_t volume = g.small_volume();
+  const int64_t m = g.small_channels_a_group();
+  const int64_t channels = g.large_channels_a_group();
+  const int64_t k = channels * g.kernel_volume();
+  int64_t length = strip_length<T>(k, volume);
+  // A batch too small to occupy the threads is cut finer, but no finer than a product is worth.
+  const int64_t least = divide_up(units_wanted, g.batch * g.groups);
+  if (volume / least >= 256) {
+    length = std::min(length, divide_up(divide_up(volume, least), 16) * 16);
+  }
+  const int64_t strips = divide_up(volume, length);
+  const auto unit = [&](int64_t index) {
+    const int64_t begin = index % strips * length;
+    const int64_t end = std::min(begin + length, volume);
+    const int64_t group = index / strips % g.groups;
+    const int64_t image = index / strips / g.groups;
+    const T* source = large + (image * g.groups + group) * channels * g.large_volume();
+    T* target = small + (image * g.groups + group) * m * volume + begin;
+    if (bias) {
+      fill_rows(target, m, volume, end - begin, bias + group * m);
+    }
+    const blas::Matrix<T> left{weight + group * m * k, k};
+    const T beta(bias ? 1 : 0);
+    if (g.is_pointwise()) {
+      blas::gemm_in_thread<T>(m, end - begin, k, T(1), left, {source + begin, volume}, beta, target,
+                              volume);
+      return;
+    }
+    const Scratch<T> windows(k * (end - begin));
+    gather_windows(g, source, channels, begin, end, windows.data());
+    blas::gemm_in_thread<T>(m, end - begin, k, T(1), left, {windows.data(), end - begin}, beta,
+                            target, volume);
+  };
+  parallel_for(0, g.batch * g.groups * strips, grain_of(2.0 * m * k * length),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t index = begin; index < end; ++index) {
+                   unit(index);
+                 }
+               });
+}
+
+template <class T>
+void to_large(const Geometry& g, const T* small, const T* weight, const T* bias, T* large) {
+  const int64_t volume = g.small_volume();
+  const int64_t kernel = g.kernel_volume();
+  const int64_t channels = g.large_channels_a_group();
+  const int64_t k = g.small_channels_a_group();
+  const int64_t rows = channels * kernel;
+  int64_t block = std::max<int64_t>(
+      window_bytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(kernel * volume, 1), 1);
+  block =
+      std::min({block, channels, divide_up(channels, divide_up(units_wanted, g.batch * g.groups))});
+  const int64_t blocks = divide_up(channels, block);
+  const auto unit = [&](int64_t index) {
+    const int64_t first = index % blocks * block;
+    const int64_t count = std::min(block, channels - first);
+    const int64_t group = index / blocks % g.groups;
+    const int64_t image = index / blocks / g.groups;
+    const blas::Matrix<T> left{weight + group * k * rows + first * kernel, rows, true};
+    const blas::Matrix<T> right{small + (image * g.groups + group) * k * volume, volume};
+    const int64_t channel = group * channels + first;
+    T* target = large + (image * g.large_channels + channel) * g.large_volume();
+    const T* first_bias = bias ? bias + channel : nullptr;
+    if (g.is_pointwise()) {
+      if (bias) {
+        fill_rows(target, count, volume, volume, first_bias);
+      }
+      blas::gemm_in_thread<T>(count, volume, k, T(1), left, right, T(bias ? 1 : 0), target, volume);
+      return;
+    }
+    const Scratch<T> windows(count * kernel * volume);
+    blas::gemm_in_thread<T>(count * kernel, volume, k, T(1), left, right, T(0), windows.data(),
+                            volume);
+    fill_rows(target, count, g.large_volume(), g.large_volume(), first_bias);
+    scatter_windows(g, windows.data(), count, target);
+  };
+  parallel_for(0, g.batch * g.groups * blocks, grain_of(2.0 * block * kernel * k * volume),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t index = begin; index < end; ++index) {
+                   unit(index);
+                 }
+               });
+}
+
+template <class T>
+void to_weight(const Geometry& g, const T* large, const T* small, T* weight_gradient) {
+  const int64_t volume = g.small_volume();
+  const int64_t kernel = g.kernel_volume();
+  const int64_t channels = g.large_channels_a_group();
+  const int64_t m = g.small_channels_a_group();
+  const int64_t rows = channels * kernel;
+  // Blocks of channels whose windows of 256 elements fit, then slices of the batch until the units
+  // suffice. The cut depends on sizes alone, so the sums do too.
+  const int64_t fitting = window_bytes / static_cast<int64_t>(sizeof(T)) / 256 / kernel;
+  const int64_t block = std::clamp<int64_t>(fitting, 1, channels);
+  const int64_t blocks = divide_up(channels, block);
+  const int64_t slices = std::clamp<int64_t>(divide_up(units_wanted, g.groups * blocks), 1,
+                                             std::max<int64_t>(g.batch, 1));
+  const int64_t images = divide_up(g.batch, slices);
+  const int64_t size = g.small_channels * rows;
+  std::vector<T> partial(static_cast<size_t>((slices - 1) * size));
+  const int64_t length = strip_length<T>(block * kernel, volume);
+
+  const auto unit = [&](int64_t index) {
+    const int64_t slice = index % slices;
+    const int64_t first = index / slices % blocks * block;
+    const int64_t count = std::min(block, channels - first);
+    const int64_t group = index / slices / blocks;
+    T* target = (slice == 0 ? weight_gradient : partial.data() + (slice - 1) * size) +
+                group * m * rows + first * kernel;
+    T beta(0);
+    const int64_t last = std::min((slice + 1) * images, g.batch);
+    for (int64_t image = slice * images; image < last; ++image) {
+      const T* source =
+          large + (image * g.large_channels + group * channels + first) * g.large_volume();
+      const T* left = small + (image * g.groups + group) * m * volume;
+      for (int64_t begin = 0; begin < volume; begin += length) {
+        const int64_t positions = std::min(length, volume - begin);
+        const Scratch<T> windows(g.is_pointwise() ? 0 : count * kernel * positions);
+        blas::Matrix<T> right{source + begin, volume, true};
+        if (!g.is_pointwise()) {
+          gather_windows(g, source, count, begin, begin + positions, windows.data());
+          right = {windows.data(), positions, true};
+        }
+        blas::gemm_in_thread<T>(m, count * kernel, positions, T(1), {left + begin, volume}, right,
+                                beta, target, rows);
+        beta = T(1);
+      }
+    }
+    if (beta == T(0)) {
+      fill_rows<T>(target, m, rows, count * kernel, nullptr);
+    }
+  };
+  parallel_for(0, g.groups * blocks * slices, grain_of(2.0 * m * block * kernel * volume * images),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t index = begin; index < end; ++index) {
+                   unit(index);
+                 }
+               });
+  for (int64_t slice = 1; slice < slices; ++slice) {
+    const T* addend = partial.data() + (slice - 1) * size;
+    for (int64_t i = 0; i < size; ++i) {
+      weight_gradient[i] += addend[i];
+    }
+  }
+}
+
+template <class T>
+void sum_channels(int64_t batch, int64_t channels, int64_t volume, const T* image,
+                  T* bias_gradient) {
+  // Sixteen running sums vectorise and keep a row's rounding small; rows are added in double.
+  using Wide = std::conditional_t<std::is_integral_v<T>, T, double>;
+  constexpr int64_t lanes = 16;
+  const int64_t grain = std::max<int64_t>(65536 / std::max<int64_t>(batch * volume, 1), 1);
+  parallel_for(0, channels, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t channel = begin; channel < end; ++channel) {
+      Wide sum(0);
+      for (int64_t n = 0; n < batch; ++n) {
+        const T* row = image + (n * channels + channel) * volume;
+        T lane[lanes] = {};
+        int64_t i = 0;
+        for (; i + lanes <= volume; i += lanes) {
+          for (int64_t j = 0; j < lanes; ++j) {
+            lane[j] = static_cast<T>(lane[j] + row[i + j]);
+          }
+        }
+        for (; i < volume; ++i) {
+          lane[i % lanes] = static_cast<T>(lane[i % lanes] + row[i]);
+        }
+        for (T value : lane) {
+          sum = static_cast<Wide>(sum + value);
+        }
+      }
+      bias_gradient[channel] = static_cast<T>(sum);
+    }
+  });
+}
+
+#define INSTANTIATE(T)                                                          \
+  template void to_small<T>(const Geometry&, const T*, const T*, const T*, T*); \
+  template void to_large<T>(const Geometry&, const T*, const T*, const T*, T*); \
+  template void to_weight<T>(const Geometry&, const T*, const T*, T*);          \
+  template void sum_channels<T>(int64_t, int64_t, int64_t, const T*, T*);
+INSTANTIATE(float)
+INSTANTIATE(double)
+INSTANTIATE(uint8_t)
+INSTANTIATE(int8_t)
+INSTANTIATE(int16_t)
+INSTANTIATE(int32_t)
+INSTANTIATE(int64_t)
+#undef INSTANTIATE
+
+}  // namespace alt::kernels::conv

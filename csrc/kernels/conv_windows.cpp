@@ -1,0 +1,150 @@
+// Building the matrix of windows of an image (im2col) and adding one back (col2im).
+//
+// Both walk runs along the innermost dimension of the small image: a run's elements sit
+// `stride` apart in the large image, and those that fall into the padding are a prefix and a
+// suffix of the run, so the inner loops have no conditions.
+
+#include <c10/util/complex.h>
+
+#include <algorithm>
+
+#include "kernels/conv.h"
+
+namespace alt::kernels::conv {
+namespace {
+
+/// The part [first, last) of a run of `count` whose positions start + i * stride are in [0, size).
+struct Inside {
+  Inside(int64_t start, int64_t stride, int64_t count, int64_t size) {
+    first = start >= 0 ? 0 : std::min(count, (-start + stride - 1) / stride);
+    last =
+        start >= size ? first : std::max(first, std::min(count, (size - 1 - start) / stride + 1));
+  }
+  int64_t first;
+  int64_t last;
+};
+
+bool outside(int64_t position, int64_t size) {
+  return position < 0 || position >= size;
+}
+
+template <class T>
+void gather_run(const T* row, int64_t start, int64_t stride, int64_t count, int64_t size, T* out) {
+  const Inside inside(start, stride, count, size);
+  std::fill(out, out + inside.first, T(0));
+  if (stride == 1) {
+    std::copy(row + start + inside.first, row + start + inside.last, out + inside.first);
+  } else {
+    for (int64_t i = inside.first; i < inside.last; ++i) {
+      out[i] = row[start + i * stride];
+    }
+  }
+  std::fill(out + inside.last, out + count, T(0));
+}
+
+template <class T>
+void scatter_run(const T* in, int64_t start, int64_t stride, int64_t count, int64_t size, T* row) {
+  const Inside inside(start, stride, count, size);
+  if (stride == 1) {
+    T* target = row + start;
+    for (int64_t i = inside.first; i < inside.last; ++i) {
+      target[i] += in[i];
+    }
+  } else {
+    for (int64_t i = inside.first; i < inside.last; ++i) {
+      row[start + i * stride] += in[i];
+    }
+  }
+}
+
+/// Calls body(d, h, w, count) for the runs that make up the small image's elements [begin, end).
+template <class Body>
+void for_each_run(const Extent& small, int64_t begin, int64_t end, Body&& body) {
+  int64_t w = begin % small[2];
+  int64_t h = begin / small[2] % small[1];
+  int64_t d = begin / (small[2] * small[1]);
+  for (int64_t p = begin; p < end;) {
+    const int64_t count = std::min(small[2] - w, end - p);
+    body(d, h, w, count);
+    p += count;
+    w = 0;
+    if (++h == small[1]) {
+      h = 0;
+      ++d;
+    }
+  }
+}
+
+/// Calls body(channel, offset) for each channel and kernel element, in the order of rows.
+template <class Body>
+void for_each_row(const Geometry& geometry, int64_t channels, Body&& body) {
+  for (int64_t c = 0; c < channels; ++c) {
+    Extent k;
+    for (k[0] = 0; k[0] < geometry.kernel[0]; ++k[0]) {
+      for (k[1] = 0; k[1] < geometry.kernel[1]; ++k[1]) {
+        for (k[2] = 0; k[2] < geometry.kernel[2]; ++k[2]) {
+          Extent offset;
+          for (int i = 0; i < 3; ++i) {
+            offset[i] = k[i] * geometry.dilation[i] - geometry.padding[i];
+          }
+          body(c, offset);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+bool Geometry::is_pointwise() const {
+  return kernel_volume() == 1 && large == small && padding == Extent{0, 0, 0};
+}
+
+template <class T>
+void gather_windows(const Geometry& g, const T* large, int64_t channels, int64_t begin, int64_t end,
+                    T* columns) {
+  for_each_row(g, channels, [&](int64_t channel, const Extent& offset) {
+    const T* plane = large + channel * g.large_volume();
+    for_each_run(g.small, begin, end, [&](int64_t d, int64_t h, int64_t w, int64_t count) {
+      const int64_t z = d * g.stride[0] + offset[0];
+      const int64_t y = h * g.stride[1] + offset[1];
+      if (outside(z, g.large[0]) || outside(y, g.large[1])) {
+        std::fill(columns, columns + count, T(0));
+      } else {
+        const T* row = plane + (z * g.large[1] + y) * g.large[2];
+        gather_run(row, w * g.stride[2] + offset[2], g.stride[2], count, g.large[2], columns);
+      }
+      columns += count;
+    });
+  });
+}
+
+template <class T>
+void scatter_windows(const Geometry& g, const T* columns, int64_t channels, T* large) {
+  for_each_row(g, channels, [&](int64_t channel, const Extent& offset) {
+    T* plane = large + channel * g.large_volume();
+    for_each_run(g.small, 0, g.small_volume(), [&](int64_t d, int64_t h, int64_t w, int64_t count) {
+      const int64_t z = d * g.stride[0] + offset[0];
+      const int64_t y = h * g.stride[1] + offset[1];
+      if (!outside(z, g.large[0]) && !outside(y, g.large[1])) {
+        T* row = plane + (z * g.large[1] + y) * g.large[2];
+        scatter_run(columns, w * g.stride[2] + offset[2], g.stride[2], count, g.large[2], row);
+      }
+      columns += count;
+    });
+  });
+}
+
+#define INSTANTIATE(T)                                                                       \
+  template void gather_windows<T>(const Geometry&, const T*, int64_t, int64_t, int64_t, T*); \
+  template void scatter_windows<T>(const Geometry&, const T*, int64_t, T*);
+INSTANTIATE(float)
+INSTANTIATE(double)
+INSTANTIATE(uint8_t)
+INSTANTIATE(int8_t)
+INSTANTIATE(int16_t)
+INSTANTIATE(int32_t)
+INSTANTIATE(int64_t)
+#undef INSTANTIATE
+
+}  // namespace alt::kernels::conv
