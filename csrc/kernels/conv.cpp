@@ -22,13 +22,6 @@ using at::Tensor;
 
 using ConvTypes = concat_t<IntegralTypes, FloatingTypes>;
 
-/// The last `sizes.size()` of three dimensions; the others are `absent`.
-conv::Extent extent(IntArrayRef sizes, int64_t absent) {
-  conv::Extent result{absent, absent, absent};
-  std::copy(sizes.begin(), sizes.end(), result.end() - static_cast<int64_t>(sizes.size()));
-  return result;
-}
-
 conv::Geometry geometry_of(IntArrayRef input, IntArrayRef output, IntArrayRef weight,
                            IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
                            bool transposed, int64_t groups) {
@@ -38,12 +31,12 @@ conv::Geometry geometry_of(IntArrayRef input, IntArrayRef output, IntArrayRef we
           .groups = groups,
           .large_channels = large[1],
           .small_channels = small[1],
-          .large = extent(large.slice(2), 1),
-          .small = extent(small.slice(2), 1),
-          .kernel = extent(weight.slice(2), 1),
-          .stride = extent(stride, 1),
-          .padding = extent(padding, 0),
-          .dilation = extent(dilation, 1)};
+          .large = extent_of(large.slice(2), 1),
+          .small = extent_of(small.slice(2), 1),
+          .kernel = extent_of(weight.slice(2), 1),
+          .stride = extent_of(stride, 1),
+          .padding = extent_of(padding, 0),
+          .dilation = extent_of(dilation, 1)};
 }
 
 at::DimVector output_sizes(IntArrayRef input, IntArrayRef weight, IntArrayRef stride,
@@ -151,8 +144,7 @@ std::tuple<Tensor, Tensor, Tensor> convolution_backward(
     }
     if (output_mask[2]) {
       const Tensor result = at::empty({grad.size(1)}, grad.options());
-      conv::sum_channels<T>(grad.size(0), grad.size(1),
-                            conv::Geometry::volume(extent(grad.sizes().slice(2), 1)),
+      conv::sum_channels<T>(grad.size(0), grad.size(1), volume(extent_of(grad.sizes().slice(2), 1)),
                             grad.const_data_ptr<T>(), result.mutable_data_ptr<T>());
       grad_bias = result.to(dtype);
     }

@@ -10,12 +10,11 @@
 // depth, height, width], contiguous; absent dimensions have size 1.
 #pragma once
 
-#include <array>
 #include <cstdint>
 
-namespace alt::kernels::conv {
+#include "kernels/window.h"
 
-using Extent = std::array<int64_t, 3>;
+namespace alt::kernels::conv {
 
 struct Geometry {
   int64_t batch;
@@ -29,7 +28,6 @@ struct Geometry {
   Extent padding;
   Extent dilation;
 
-  static int64_t volume(const Extent& extent) { return extent[0] * extent[1] * extent[2]; }
   int64_t large_volume() const { return volume(large); }
   int64_t small_volume() const { return volume(small); }
   int64_t kernel_volume() const { return volume(kernel); }

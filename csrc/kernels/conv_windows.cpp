@@ -1,8 +1,4 @@
 // Building the matrix of windows of an image (im2col) and adding one back (col2im).
-//
-// Both walk runs along the innermost dimension of the small image: a run's elements sit
-// `stride` apart in the large image, and those that fall into the padding are a prefix and a
-// suffix of the run, so the inner loops have no conditions.
 
 #include <c10/util/complex.h>
 
@@ -12,21 +8,6 @@
 
 namespace alt::kernels::conv {
 namespace {
-
-/// The part [first, last) of a run of `count` whose positions start + i * stride are in [0, size).
-struct Inside {
-  Inside(int64_t start, int64_t stride, int64_t count, int64_t size) {
-    first = start >= 0 ? 0 : std::min(count, (-start + stride - 1) / stride);
-    last =
-        start >= size ? first : std::max(first, std::min(count, (size - 1 - start) / stride + 1));
-  }
-  int64_t first;
-  int64_t last;
-};
-
-bool outside(int64_t position, int64_t size) {
-  return position < 0 || position >= size;
-}
 
 template <class T>
 void gather_run(const T* row, int64_t start, int64_t stride, int64_t count, int64_t size, T* out) {
