@@ -4,7 +4,6 @@
 // the row. Backward, a plane at a time, rows of outputs in order and window elements last first,
 // so that every input adds its gradients in the order of the outputs, as stock does.
 
-#include <ATen/TensorUtils.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
@@ -68,14 +67,14 @@ void for_each_element(const Geometry& g, int64_t d, int64_t h, bool last_first, 
 
 void average_pool(const Tensor& self, const Geometry& geometry, const Divisor& divisor,
                   const char* name, const Tensor& out) {
-  const Tensor input = pool::source(self);
-  const pool::Target target(out);
+  const Tensor input = planes::source(self);
+  const planes::Target target(out);
   visit<AveragePoolTypes>(input.scalar_type(), name, [&]<class T>() {
     const T* data = input.const_data_ptr<T>();
     T* result = target.data<T>();
     const int64_t width = geometry.output[2];
     const int64_t stride = geometry.stride[2];
-    pool::for_each_output_row(
+    planes::for_each_row(
         geometry.planes, geometry.output, width * volume(geometry.kernel),
         [&](int64_t plane, int64_t d, int64_t h) {
           T* sums = result + ((plane * geometry.output[0] + d) * geometry.output[1] + h) * width;
@@ -99,8 +98,8 @@ void average_pool(const Tensor& self, const Geometry& geometry, const Divisor& d
 
 void average_pool_backward(const Tensor& grad_output, const Geometry& geometry,
                            const Divisor& divisor, const char* name, const Tensor& grad_input) {
-  const Tensor grad = pool::source(grad_output);
-  const pool::Target target(grad_input);
+  const Tensor grad = planes::source(grad_output);
+  const planes::Target target(grad_input);
   visit<AveragePoolTypes>(grad.scalar_type(), name, [&]<class T>() {
     const T* data = grad.const_data_ptr<T>();
     T* result = target.data<T>();
@@ -108,76 +107,75 @@ void average_pool_backward(const Tensor& grad_output, const Geometry& geometry,
     const int64_t output = volume(geometry.output);
     const int64_t width = geometry.output[2];
     const int64_t stride = geometry.stride[2];
-    pool::for_each_plane(geometry.planes, input + output * volume(geometry.kernel),
-                         [&](int64_t plane) {
-                           T* base = result + plane * input;
-                           std::fill_n(base, input, T(0));
-                           std::vector<T> delta(static_cast<size_t>(width));
-                           const T* row_grad = data + plane * output;
-                           for (int64_t d = 0; d < geometry.output[0]; ++d) {
-                             for (int64_t h = 0; h < geometry.output[1]; ++h, row_grad += width) {
-                               for (int64_t w = 0; w < width; ++w) {
-                                 const int64_t count = divisor(d, h, w);
-                                 delta[w] = count == 0 ? T(0) : row_grad[w] / static_cast<T>(count);
-                               }
-                               for_each_element(geometry, d, h, true, [&](int64_t row, int64_t x) {
-                                 const Inside inside(x, stride, width, geometry.input[2]);
-                                 for (int64_t w = inside.first; w < inside.last; ++w) {
-                                   base[row + x + w * stride] += delta[w];
-                                 }
-                               });
-                             }
-                           }
-                         });
+    planes::for_each(geometry.planes, input + output * volume(geometry.kernel), [&](int64_t plane) {
+      T* base = result + plane * input;
+      std::fill_n(base, input, T(0));
+      std::vector<T> delta(static_cast<size_t>(width));
+      const T* row_grad = data + plane * output;
+      for (int64_t d = 0; d < geometry.output[0]; ++d) {
+        for (int64_t h = 0; h < geometry.output[1]; ++h, row_grad += width) {
+          for (int64_t w = 0; w < width; ++w) {
+            const int64_t count = divisor(d, h, w);
+            delta[w] = count == 0 ? T(0) : row_grad[w] / static_cast<T>(count);
+          }
+          for_each_element(geometry, d, h, true, [&](int64_t row, int64_t x) {
+            const Inside inside(x, stride, width, geometry.input[2]);
+            for (int64_t w = inside.first; w < inside.last; ++w) {
+              base[row + x + w * stride] += delta[w];
+            }
+          });
+        }
+      }
+    });
   });
   target.finish();
 }
 
 void adaptive_average_pool(const Tensor& self, int64_t dimensions, const char* name,
                            const Tensor& out) {
-  const Tensor input = pool::source(self);
-  const pool::Target target(out);
-  const Extent from = pool::spatial(self, dimensions);
-  const Extent to = pool::spatial(out, dimensions);
+  const Tensor input = planes::source(self);
+  const planes::Target target(out);
+  const Extent from = planes::spatial(self, dimensions);
+  const Extent to = planes::spatial(out, dimensions);
   visit<FloatingTypes>(input.scalar_type(), name, [&]<class T>() {
     const T* data = input.const_data_ptr<T>();
     T* result = target.data<T>();
-    pool::for_each_output_row(
-        pool::planes_of(self, dimensions), to, volume(from) / std::max<int64_t>(to[0] * to[1], 1),
-        [&](int64_t plane, int64_t d, int64_t h) {
-          const T* base = data + plane * volume(from);
-          T* row = result + ((plane * to[0] + d) * to[1] + h) * to[2];
-          const pool::AdaptiveRange depth(d, to[0], from[0]);
-          const pool::AdaptiveRange height(h, to[1], from[1]);
-          for (int64_t w = 0; w < to[2]; ++w) {
-            const pool::AdaptiveRange width(w, to[2], from[2]);
-            T sum(0);
-            for (int64_t z = depth.first; z < depth.last; ++z) {
-              for (int64_t y = height.first; y < height.last; ++y) {
-                for (int64_t x = width.first; x < width.last; ++x) {
-                  sum += base[(z * from[1] + y) * from[2] + x];
-                }
-              }
-            }
-            row[w] = sum / static_cast<T>(depth.size()) / static_cast<T>(height.size()) /
-                     static_cast<T>(width.size());
-          }
-        });
+    planes::for_each_row(planes::count(self, dimensions), to,
+                         volume(from) / std::max<int64_t>(to[0] * to[1], 1),
+                         [&](int64_t plane, int64_t d, int64_t h) {
+                           const T* base = data + plane * volume(from);
+                           T* row = result + ((plane * to[0] + d) * to[1] + h) * to[2];
+                           const pool::AdaptiveRange depth(d, to[0], from[0]);
+                           const pool::AdaptiveRange height(h, to[1], from[1]);
+                           for (int64_t w = 0; w < to[2]; ++w) {
+                             const pool::AdaptiveRange width(w, to[2], from[2]);
+                             T sum(0);
+                             for (int64_t z = depth.first; z < depth.last; ++z) {
+                               for (int64_t y = height.first; y < height.last; ++y) {
+                                 for (int64_t x = width.first; x < width.last; ++x) {
+                                   sum += base[(z * from[1] + y) * from[2] + x];
+                                 }
+                               }
+                             }
+                             row[w] = sum / static_cast<T>(depth.size()) /
+                                      static_cast<T>(height.size()) / static_cast<T>(width.size());
+                           }
+                         });
   });
   target.finish();
 }
 
 void adaptive_average_pool_backward(const Tensor& grad_output, int64_t dimensions, const char* name,
                                     const Tensor& grad_input) {
-  const Tensor grad = pool::source(grad_output);
-  const pool::Target target(grad_input);
-  const Extent to = pool::spatial(grad_input, dimensions);
-  const Extent from = pool::spatial(grad_output, dimensions);
+  const Tensor grad = planes::source(grad_output);
+  const planes::Target target(grad_input);
+  const Extent to = planes::spatial(grad_input, dimensions);
+  const Extent from = planes::spatial(grad_output, dimensions);
   visit<FloatingTypes>(grad.scalar_type(), name, [&]<class T>() {
     const T* data = grad.const_data_ptr<T>();
     T* result = target.data<T>();
-    pool::for_each_plane(
-        pool::planes_of(grad_input, dimensions), volume(to) + volume(from), [&](int64_t plane) {
+    planes::for_each(
+        planes::count(grad_input, dimensions), volume(to) + volume(from), [&](int64_t plane) {
           T* base = result + plane * volume(to);
           std::fill_n(base, volume(to), T(0));
           const T* element = data + plane * volume(from);
@@ -207,9 +205,9 @@ void adaptive_average_pool_backward(const Tensor& grad_output, int64_t dimension
 Geometry geometry_of(const Tensor& input, const Tensor& output, int64_t dimensions,
                      IntArrayRef kernel_size, IntArrayRef stride, IntArrayRef padding) {
   const Extent kernel = pool::parameter(kernel_size, dimensions, 1);
-  return {.planes = pool::planes_of(input, dimensions),
-          .input = pool::spatial(input, dimensions),
-          .output = pool::spatial(output, dimensions),
+  return {.planes = planes::count(input, dimensions),
+          .input = planes::spatial(input, dimensions),
+          .output = planes::spatial(output, dimensions),
           .kernel = kernel,
           .stride = pool::parameter(stride, dimensions, 1, kernel),
           .padding = pool::parameter(padding, dimensions, 0),

@@ -79,21 +79,21 @@ void max_row(const Geometry& g, const T* plane, int64_t d, int64_t h, T* maximum
 
 void max_pool(const Tensor& self, const Geometry& geometry, const char* name, const Tensor& out,
               const Tensor& indices) {
-  const Tensor input = pool::source(self);
-  const pool::Target maxima(out);
-  const pool::Target places(indices);
+  const Tensor input = planes::source(self);
+  const planes::Target maxima(out);
+  const planes::Target places(indices);
   visit<MaxPoolTypes>(input.scalar_type(), name, [&]<class T>() {
     const T* data = input.const_data_ptr<T>();
     T* maximum = maxima.data<T>();
     int64_t* index = places.data<int64_t>();
     const int64_t width = geometry.output[2];
-    pool::for_each_output_row(
-        geometry.planes, geometry.output, width * volume(geometry.kernel),
-        [&](int64_t plane, int64_t d, int64_t h) {
-          const int64_t row = ((plane * geometry.output[0] + d) * geometry.output[1] + h) * width;
-          max_row(geometry, data + plane * volume(geometry.input), d, h, maximum + row,
-                  index + row);
-        });
+    planes::for_each_row(geometry.planes, geometry.output, width * volume(geometry.kernel),
+                         [&](int64_t plane, int64_t d, int64_t h) {
+                           const int64_t row =
+                               ((plane * geometry.output[0] + d) * geometry.output[1] + h) * width;
+                           max_row(geometry, data + plane * volume(geometry.input), d, h,
+                                   maximum + row, index + row);
+                         });
   });
   maxima.finish();
   places.finish();
@@ -124,26 +124,25 @@ void adaptive_max_row(const Geometry& g, const T* plane, int64_t d, int64_t h, T
 
 void adaptive_max_pool(const Tensor& self, int64_t dimensions, const char* name, const Tensor& out,
                        const Tensor& indices) {
-  const Tensor input = pool::source(self);
-  const pool::Target maxima(out);
-  const pool::Target places(indices);
+  const Tensor input = planes::source(self);
+  const planes::Target maxima(out);
+  const planes::Target places(indices);
   Geometry geometry{};
-  geometry.input = pool::spatial(self, dimensions);
-  geometry.output = pool::spatial(out, dimensions);
+  geometry.input = planes::spatial(self, dimensions);
+  geometry.output = planes::spatial(out, dimensions);
   visit<FloatingTypes>(input.scalar_type(), name, [&]<class T>() {
     const T* data = input.const_data_ptr<T>();
     T* maximum = maxima.data<T>();
     int64_t* index = places.data<int64_t>();
     const int64_t width = geometry.output[2];
     const int64_t rows = geometry.output[0] * geometry.output[1];
-    pool::for_each_output_row(pool::planes_of(self, dimensions), geometry.output,
-                              volume(geometry.input) / std::max<int64_t>(rows, 1),
-                              [&](int64_t plane, int64_t d, int64_t h) {
-                                const int64_t row =
-                                    (plane * rows + d * geometry.output[1] + h) * width;
-                                adaptive_max_row(geometry, data + plane * volume(geometry.input), d,
-                                                 h, maximum + row, index + row);
-                              });
+    planes::for_each_row(planes::count(self, dimensions), geometry.output,
+                         volume(geometry.input) / std::max<int64_t>(rows, 1),
+                         [&](int64_t plane, int64_t d, int64_t h) {
+                           const int64_t row = (plane * rows + d * geometry.output[1] + h) * width;
+                           adaptive_max_row(geometry, data + plane * volume(geometry.input), d, h,
+                                            maximum + row, index + row);
+                         });
   });
   maxima.finish();
   places.finish();
@@ -152,25 +151,24 @@ void adaptive_max_pool(const Tensor& self, int64_t dimensions, const char* name,
 /// Adds each gradient at its index: the gradient of every kind of max pooling.
 void add_at_indices(const Tensor& grad_output, const Tensor& indices, int64_t dimensions,
                     const char* name, const Tensor& grad_input) {
-  const Tensor grad = pool::source(grad_output);
+  const Tensor grad = planes::source(grad_output);
   const Tensor places = indices.contiguous();
-  const pool::Target target(grad_input);
-  const int64_t input = volume(pool::spatial(grad_input, dimensions));
-  const int64_t output = volume(pool::spatial(grad, dimensions));
+  const planes::Target target(grad_input);
+  const int64_t input = volume(planes::spatial(grad_input, dimensions));
+  const int64_t output = volume(planes::spatial(grad, dimensions));
   visit<FloatingTypes>(grad.scalar_type(), name, [&]<class T>() {
     const T* data = grad.const_data_ptr<T>();
     const int64_t* index = places.const_data_ptr<int64_t>();
     T* result = target.data<T>();
-    pool::for_each_plane(
-        pool::planes_of(grad_input, dimensions), input + output, [&](int64_t plane) {
-          T* base = result + plane * input;
-          std::fill_n(base, input, T(0));
-          for (int64_t i = plane * output; i < (plane + 1) * output; ++i) {
-            TORCH_CHECK_INDEX(!outside(index[i], input), name, ": index ", index[i],
-                              " is out of range for a plane of ", input, " elements");
-            base[index[i]] += data[i];
-          }
-        });
+    planes::for_each(planes::count(grad_input, dimensions), input + output, [&](int64_t plane) {
+      T* base = result + plane * input;
+      std::fill_n(base, input, T(0));
+      for (int64_t i = plane * output; i < (plane + 1) * output; ++i) {
+        TORCH_CHECK_INDEX(!outside(index[i], input), name, ": index ", index[i],
+                          " is out of range for a plane of ", input, " elements");
+        base[index[i]] += data[i];
+      }
+    });
   });
   target.finish();
 }
@@ -179,9 +177,9 @@ Geometry geometry_of(const Tensor& self, const Tensor& out, int64_t dimensions,
                      IntArrayRef kernel_size, IntArrayRef stride, IntArrayRef padding,
                      IntArrayRef dilation) {
   const Extent kernel = pool::parameter(kernel_size, dimensions, 1);
-  return {.planes = pool::planes_of(self, dimensions),
-          .input = pool::spatial(self, dimensions),
-          .output = pool::spatial(out, dimensions),
+  return {.planes = planes::count(self, dimensions),
+          .input = planes::spatial(self, dimensions),
+          .output = planes::spatial(out, dimensions),
           .kernel = kernel,
           .stride = pool::parameter(stride, dimensions, 1, kernel),
           .padding = pool::parameter(padding, dimensions, 0),
