@@ -1,0 +1,336 @@
+// Upsampling (torch.nn.functional.interpolate): every mode in one to three dimensions, and the
+// gradients.
+//
+// Forward, a row of outputs at a time: the input rows that it looks at are weighted and added up,
+// then the outputs gather from that sum. Backward is the transpose of this, a plane at a time.
+// Nearest modes only move elements, so they do not convert half types forward.
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+
+#include <array>
+#include <optional>
+#include <vector>
+
+#include "kernels/planes.h"
+#include "kernels/upsample_taps.h"
+
+namespace alt::kernels {
+namespace {
+
+using at::IntArrayRef;
+using at::Tensor;
+using upsample::Mode;
+using upsample::Taps;
+
+using Scale = std::optional<double>;
+using Scales = std::initializer_list<Scale>;
+using NearestTypes = concat_t<FloatingAndHalfTypes, TypeList<uint8_t>>;
+
+/// The taps of depth, height and width; an absent dimension has one of each.
+template <class T>
+std::array<Taps<T>, 3> taps_of(Mode mode, const Extent& input, const Extent& output,
+                               bool align_corners, Scales scales) {
+  std::array<Taps<T>, 3> result;
+  const int absent = 3 - static_cast<int>(scales.size());
+  for (int i = 0; i < 3; ++i) {
+    result[i] = i < absent ? upsample::taps<T>(Mode::Nearest, 1, 1, false, std::nullopt)
+                           : upsample::taps<T>(mode, input[i], output[i], align_corners,
+                                               scales.begin()[i - absent]);
+  }
+  return result;
+}
+
+/// Calls body(offset, weight) for the input rows that output row (d, h) looks at.
+template <class T, class Body>
+void for_each_input_row(const std::array<Taps<T>, 3>& taps, const Extent& input, int64_t d,
+                        int64_t h, Body&& body) {
+  for (int64_t i = taps[0].first[d]; i < taps[0].first[d + 1]; ++i) {
+    for (int64_t j = taps[1].first[h]; j < taps[1].first[h + 1]; ++j) {
+      body((taps[0].index[i] * input[1] + taps[1].index[j]) * input[2],
+           taps[0].weight[i] * taps[1].weight[j]);
+    }
+  }
+}
+
+/// out[w] = sum of the `count` taps of w; `count` is a constant for the compiler to unroll.
+template <int64_t count, class T>
+void gather_fixed(const Taps<T>& taps, const T* row, T* out) {
+  const int64_t width = taps.outputs();
+  for (int64_t w = 0; w < width; ++w) {
+    T sum(0);
+    for (int64_t i = w * count; i < (w + 1) * count; ++i) {
+      sum += taps.weight[i] * row[taps.index[i]];
+    }
+    out[w] = sum;
+  }
+}
+
+template <class T>
+void gather(const Taps<T>& taps, int64_t count, const T* row, T* out) {
+  if (count == 2) {
+    return gather_fixed<2>(taps, row, out);
+  }
+  if (count == 4) {
+    return gather_fixed<4>(taps, row, out);
+  }
+  for (int64_t w = 0; w < taps.outputs(); ++w) {
+    T sum(0);
+    for (int64_t i = taps.first[w]; i < taps.first[w + 1]; ++i) {
+      sum += taps.weight[i] * row[taps.index[i]];
+    }
+    out[w] = sum;
+  }
+}
+
+/// The transpose of gather: adds each output's gradient to its taps.
+template <class T>
+void scatter(const Taps<T>& taps, const T* grad, T* row) {
+  for (int64_t w = 0; w < taps.outputs(); ++w) {
+    for (int64_t i = taps.first[w]; i < taps.first[w + 1]; ++i) {
+      row[taps.index[i]] += taps.weight[i] * grad[w];
+    }
+  }
+}
+
+void interpolate(const Tensor& self, Mode mode, bool align_corners, Scales scales, const char* name,
+                 const Tensor& out) {
+  const auto dimensions = static_cast<int64_t>(scales.size());
+  const Extent from = planes::spatial(self, dimensions);
+  const Extent to = planes::spatial(out, dimensions);
+  const Tensor input = planes::source(self);
+  const planes::Target target(out);
+  visit<FloatingTypes>(input.scalar_type(), name, [&]<class T>() {
+    const auto taps = taps_of<T>(mode, from, to, align_corners, scales);
+    const int64_t count = taps[2].count();
+    const T* data = input.const_data_ptr<T>();
+    T* result = target.data<T>();
+    planes::for_each_row(planes::count(self, dimensions), to, 2 * (from[2] + to[2]),
+                         [&](int64_t plane, int64_t d, int64_t h) {
+                           std::vector<T> sum(static_cast<size_t>(from[2]));
+                           const T* base = data + plane * volume(from);
+                           for_each_input_row(taps, from, d, h, [&](int64_t row, T weight) {
+                             for (int64_t x = 0; x < from[2]; ++x) {
+                               sum[x] += weight * base[row + x];
+                             }
+                           });
+                           gather(taps[2], count, sum.data(),
+                                  result + ((plane * to[0] + d) * to[1] + h) * to[2]);
+                         });
+  });
+  target.finish();
+}
+
+void interpolate_nearest(const Tensor& self, Mode mode, Scales scales, const char* name,
+                         const Tensor& out) {
+  const auto dimensions = static_cast<int64_t>(scales.size());
+  const Extent from = planes::spatial(self, dimensions);
+  const Extent to = planes::spatial(out, dimensions);
+  const Tensor input = self.contiguous();
+  const Tensor result = out.is_contiguous() ? out : at::empty(out.sizes(), out.options());
+  const auto taps = taps_of<float>(mode, from, to, false, scales);
+  visit<NearestTypes>(input.scalar_type(), name, [&]<class T>() {
+    const T* data = input.const_data_ptr<T>();
+    T* target = result.mutable_data_ptr<T>();
+    planes::for_each_row(planes::count(self, dimensions), to, to[2],
+                         [&](int64_t plane, int64_t d, int64_t h) {
+                           const T* row = data + plane * volume(from) +
+                                          (taps[0].index[d] * from[1] + taps[1].index[h]) * from[2];
+                           T* target_row = target + ((plane * to[0] + d) * to[1] + h) * to[2];
+                           for (int64_t w = 0; w < to[2]; ++w) {
+                             target_row[w] = row[taps[2].index[w]];
+                           }
+                         });
+  });
+  if (!result.is_same(out)) {
+    out.copy_(result);
+  }
+}
+
+void interpolate_backward(const Tensor& grad_output, Mode mode, bool align_corners, Scales scales,
+                          const char* name, const Tensor& grad_input) {
+  const auto dimensions = static_cast<int64_t>(scales.size());
+  const Extent to = planes::spatial(grad_input, dimensions);
+  const Extent from = planes::spatial(grad_output, dimensions);
+  const Tensor grad = planes::source(grad_output);
+  const planes::Target target(grad_input);
+  visit<FloatingTypes>(grad.scalar_type(), name, [&]<class T>() {
+    const auto taps = taps_of<T>(mode, to, from, align_corners, scales);
+    const T* data = grad.const_data_ptr<T>();
+    T* result = target.data<T>();
+    planes::for_each(planes::count(grad_input, dimensions), volume(to) + 4 * volume(from),
+                     [&](int64_t plane) {
+                       T* base = result + plane * volume(to);
+                       std::fill_n(base, volume(to), T(0));
+                       std::vector<T> sum(static_cast<size_t>(to[2]));
+                       const T* row_grad = data + plane * volume(from);
+                       for (int64_t d = 0; d < from[0]; ++d) {
+                         for (int64_t h = 0; h < from[1]; ++h, row_grad += from[2]) {
+                           std::fill(sum.begin(), sum.end(), T(0));
+                           scatter(taps[2], row_grad, sum.data());
+                           for_each_input_row(taps, to, d, h, [&](int64_t row, T weight) {
+                             for (int64_t x = 0; x < to[2]; ++x) {
+                               base[row + x] += weight * sum[x];
+                             }
+                           });
+                         }
+                       }
+                     });
+  });
+  target.finish();
+}
+
+}  // namespace
+
+void upsample_nearest1d(const Tensor& self, IntArrayRef /*output_size*/, Scale scale,
+                        const Tensor& out) {
+  interpolate_nearest(self, Mode::Nearest, {scale}, "upsample_nearest1d", out);
+}
+
+void upsample_nearest1d_backward(const Tensor& grad_output, IntArrayRef /*output_size*/,
+                                 IntArrayRef /*input_size*/, Scale scale,
+                                 const Tensor& grad_input) {
+  interpolate_backward(grad_output, Mode::Nearest, false, {scale}, "upsample_nearest1d_backward",
+                       grad_input);
+}
+
+void upsample_nearest_exact1d(const Tensor& self, IntArrayRef /*output_size*/, Scale scale,
+                              const Tensor& out) {
+  interpolate_nearest(self, Mode::NearestExact, {scale}, "upsample_nearest_exact1d", out);
+}
+
+void upsample_nearest_exact1d_backward(const Tensor& grad_output, IntArrayRef /*output_size*/,
+                                       IntArrayRef /*input_size*/, Scale scale,
+                                       const Tensor& grad_input) {
+  interpolate_backward(grad_output, Mode::NearestExact, false, {scale},
+                       "upsample_nearest_exact1d_backward", grad_input);
+}
+
+void upsample_nearest2d(const Tensor& self, IntArrayRef /*output_size*/, Scale scale_h,
+                        Scale scale_w, const Tensor& out) {
+  interpolate_nearest(self, Mode::Nearest, {scale_h, scale_w}, "upsample_nearest2d", out);
+}
+
+void upsample_nearest2d_backward(const Tensor& grad_output, IntArrayRef /*output_size*/,
+                                 IntArrayRef /*input_size*/, Scale scale_h, Scale scale_w,
+                                 const Tensor& grad_input) {
+  interpolate_backward(grad_output, Mode::Nearest, false, {scale_h, scale_w},
+                       "upsample_nearest2d_backward", grad_input);
+}
+
+void upsample_nearest_exact2d(const Tensor& self, IntArrayRef /*output_size*/, Scale scale_h,
+                              Scale scale_w, const Tensor& out) {
+  interpolate_nearest(self, Mode::NearestExact, {scale_h, scale_w}, "upsample_nearest_exact2d",
+                      out);
+}
+
+void upsample_nearest_exact2d_backward(const Tensor& grad_output, IntArrayRef /*output_size*/,
+                                       IntArrayRef /*input_size*/, Scale scale_h, Scale scale_w,
+                                       const Tensor& grad_input) {
+  interpolate_backward(grad_output, Mode::NearestExact, false, {scale_h, scale_w},
+                       "upsample_nearest_exact2d_backward", grad_input);
+}
+
+void upsample_nearest3d(const Tensor& self, IntArrayRef /*output_size*/, Scale scale_d,
+                        Scale scale_h, Scale scale_w, const Tensor& out) {
+  interpolate_nearest(self, Mode::Nearest, {scale_d, scale_h, scale_w}, "upsample_nearest3d", out);
+}
+
+void upsample_nearest3d_backward(const Tensor& grad_output, IntArrayRef /*output_size*/,
+                                 IntArrayRef /*input_size*/, Scale scale_d, Scale scale_h,
+                                 Scale scale_w, const Tensor& grad_input) {
+  interpolate_backward(grad_output, Mode::Nearest, false, {scale_d, scale_h, scale_w},
+                       "upsample_nearest3d_backward", grad_input);
+}
+
+void upsample_nearest_exact3d(const Tensor& self, IntArrayRef /*output_size*/, Scale scale_d,
+                              Scale scale_h, Scale scale_w, const Tensor& out) {
+  interpolate_nearest(self, Mode::NearestExact, {scale_d, scale_h, scale_w},
+                      "upsample_nearest_exact3d", out);
+}
+
+void upsample_nearest_exact3d_backward(const Tensor& grad_output, IntArrayRef /*output_size*/,
+                                       IntArrayRef /*input_size*/, Scale scale_d, Scale scale_h,
+                                       Scale scale_w, const Tensor& grad_input) {
+  interpolate_backward(grad_output, Mode::NearestExact, false, {scale_d, scale_h, scale_w},
+                       "upsample_nearest_exact3d_backward", grad_input);
+}
+
+void upsample_linear1d(const Tensor& self, IntArrayRef /*output_size*/, bool align_corners,
+                       Scale scale, const Tensor& out) {
+  interpolate(self, Mode::Linear, align_corners, {scale}, "compute_indices_weights_linear", out);
+}
+
+void upsample_linear1d_backward(const Tensor& grad_output, IntArrayRef /*output_size*/,
+                                IntArrayRef /*input_size*/, bool align_corners, Scale scale,
+                                const Tensor& grad_input) {
+  interpolate_backward(grad_output, Mode::Linear, align_corners, {scale},
+                       "upsample_linear1d_backward", grad_input);
+}
+
+void upsample_bilinear2d(const Tensor& self, IntArrayRef /*output_size*/, bool align_corners,
+                         Scale scale_h, Scale scale_w, const Tensor& out) {
+  interpolate(self, Mode::Linear, align_corners, {scale_h, scale_w},
+              "compute_indices_weights_linear", out);
+}
+
+void upsample_bilinear2d_backward(const Tensor& grad_output, IntArrayRef /*output_size*/,
+                                  IntArrayRef /*input_size*/, bool align_corners, Scale scale_h,
+                                  Scale scale_w, const Tensor& grad_input) {
+  interpolate_backward(grad_output, Mode::Linear, align_corners, {scale_h, scale_w},
+                       "upsample_bilinear2d_backward", grad_input);
+}
+
+void upsample_trilinear3d(const Tensor& self, IntArrayRef /*output_size*/, bool align_corners,
+                          Scale scale_d, Scale scale_h, Scale scale_w, const Tensor& out) {
+  interpolate(self, Mode::Linear, align_corners, {scale_d, scale_h, scale_w},
+              "compute_indices_weights_linear", out);
+}
+
+void upsample_trilinear3d_backward(const Tensor& grad_output, IntArrayRef /*output_size*/,
+                                   IntArrayRef /*input_size*/, bool align_corners, Scale scale_d,
+                                   Scale scale_h, Scale scale_w, const Tensor& grad_input) {
+  interpolate_backward(grad_output, Mode::Linear, align_corners, {scale_d, scale_h, scale_w},
+                       "upsample_trilinear3d_backward", grad_input);
+}
+
+void upsample_bicubic2d(const Tensor& self, IntArrayRef /*output_size*/, bool align_corners,
+                        Scale scale_h, Scale scale_w, const Tensor& out) {
+  interpolate(self, Mode::Cubic, align_corners, {scale_h, scale_w}, "compute_indices_weights_cubic",
+              out);
+}
+
+void upsample_bicubic2d_backward(const Tensor& grad_output, IntArrayRef /*output_size*/,
+                                 IntArrayRef /*input_size*/, bool align_corners, Scale scale_h,
+                                 Scale scale_w, const Tensor& grad_input) {
+  interpolate_backward(grad_output, Mode::Cubic, align_corners, {scale_h, scale_w},
+                       "upsample_bicubic2d_backward", grad_input);
+}
+
+void upsample_bilinear2d_aa(const Tensor& self, IntArrayRef /*output_size*/, bool align_corners,
+                            Scale scale_h, Scale scale_w, const Tensor& out) {
+  interpolate(self, Mode::LinearAntialias, align_corners, {scale_h, scale_w},
+              "compute_index_ranges_weights", out);
+}
+
+void upsample_bilinear2d_aa_backward(const Tensor& grad_output, IntArrayRef /*output_size*/,
+                                     IntArrayRef /*input_size*/, bool align_corners, Scale scale_h,
+                                     Scale scale_w, const Tensor& grad_input) {
+  interpolate_backward(grad_output, Mode::LinearAntialias, align_corners, {scale_h, scale_w},
+                       "upsample_bilinear2d_aa_backward", grad_input);
+}
+
+void upsample_bicubic2d_aa(const Tensor& self, IntArrayRef /*output_size*/, bool align_corners,
+                           Scale scale_h, Scale scale_w, const Tensor& out) {
+  interpolate(self, Mode::CubicAntialias, align_corners, {scale_h, scale_w},
+              "compute_index_ranges_weights", out);
+}
+
+void upsample_bicubic2d_aa_backward(const Tensor& grad_output, IntArrayRef /*output_size*/,
+                                    IntArrayRef /*input_size*/, bool align_corners, Scale scale_h,
+                                    Scale scale_w, const Tensor& grad_input) {
+  interpolate_backward(grad_output, Mode::CubicAntialias, align_corners, {scale_h, scale_w},
+                       "upsample_bicubic2d_aa_backward", grad_input);
+}
+
+}  // namespace alt::kernels
