@@ -1,0 +1,57 @@
+"""The entries of torch's own databases, and which dtypes stock CPU supports for each."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch.testing._internal import common_methods_invocations as invocations
+from torch.testing._internal.common_device_type import toleranceOverride
+
+from conformance.suite.outcome import Tolerance
+
+# The dtypes of a --quick run: one of each way a kernel computes.
+QUICK_DTYPES = ("float32", "int64", "bfloat16")
+
+
+@functools.cache
+def entries() -> dict[str, Any]:
+    """Entry name to OpInfo, for op_db."""
+    return {op.full_name: op for op in invocations.op_db}
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """``float32`` for torch.float32."""
+    return str(dtype).removeprefix("torch.")
+
+
+def dtypes(op: Any) -> list[str]:
+    """What stock's CPU kernels of the entry take."""
+    return sorted(dtype_name(dtype) for dtype in op.supported_dtypes("cpu"))
+
+
+def tolerance(op: Any, dtype: torch.dtype) -> Tolerance:
+    """What torch's own tests allow the entry beyond its dtype's tolerance."""
+    relative = absolute = 0.0
+    for info in op.decorators:
+        for decorator in getattr(info, "decorators", [info]):
+            if isinstance(decorator, toleranceOverride) and dtype in decorator.d:
+                allowed = decorator.d[dtype]
+                relative = max(relative, allowed.rtol)
+                absolute = max(absolute, allowed.atol)
+    return Tolerance(relative, absolute)
+
+
+@functools.cache
+def operators_with_kernel() -> frozenset[str]:
+    """Names of aten operators, without overload, that have a kernel registered for alt."""
+    registered = torch._C._dispatch_get_registrations_for_dispatch_key("PrivateUse1")
+    return frozenset(name.removeprefix("aten::").split(".")[0] for name in registered)
+
+
+def has_kernel(op: Any) -> bool:
+    """Whether the entry's own operator (not only what it is made of) has a kernel on alt."""
+    names = {op.name.split(".")[-1], op.aten_name or "", op.name.replace(".", "_")}
+    names |= {f"_{name}" for name in names} | {f"{name}_" for name in names}
+    return bool(names & operators_with_kernel())

@@ -1,0 +1,1 @@
+"""What the checks share: records, worker processes, expectations, options and reports."""

@@ -1,0 +1,142 @@
+"""The outcome of a call - values, an exception, warnings - and the comparison of two."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_flatten
+
+
+class Difference(Exception):
+    """Two outcomes differ; the message says how."""
+
+
+@dataclass
+class Outcome:
+    """What a call did."""
+
+    value: Any = None
+    error: Exception | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def outcome(call: Callable[[], Any]) -> Outcome:
+    """Runs ``call`` from a fixed seed and keeps whatever it did."""
+    torch.manual_seed(7)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = Outcome()
+        try:
+            result.value = call()
+        except Exception as error:  # noqa: BLE001 - the exception is what is compared
+            result.error = error
+    result.warnings = [type(w.message).__name__ for w in caught]
+    return result
+
+
+# Relative and absolute: some rounding steps of the dtype, as torch.testing allows an operator with
+# a reduction in it, and far below the 1e-3 that a defect shows.
+TOLERANCES = {
+    torch.float64: (1e-7, 1e-7),
+    torch.complex128: (1e-7, 1e-7),
+    torch.float32: (1e-5, 1e-5),
+    torch.complex64: (1e-5, 1e-5),
+    torch.float16: (2e-3, 2e-3),
+    torch.complex32: (2e-3, 2e-3),
+    torch.bfloat16: (1.6e-2, 1.6e-2),
+}
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What an entry allows beyond its dtype's tolerance."""
+
+    relative: float = 0.0
+    absolute: float = 0.0
+
+    def of(self, dtype: torch.dtype) -> dict[str, float]:
+        """The keyword arguments of ``torch.testing.assert_close``."""
+        relative, absolute = TOLERANCES.get(dtype, (0.0, 0.0))
+        if dtype in TOLERANCES:
+            relative, absolute = max(relative, self.relative), max(absolute, self.absolute)
+        return {"rtol": relative, "atol": absolute}
+
+
+def compare_tensors(
+    stock: torch.Tensor, alt: torch.Tensor, tolerance: Tolerance, where: str
+) -> None:
+    """Raises Difference unless dtype, shape, device and values agree."""
+    if alt.device.type != "alt" and stock.device.type == "cpu" and stock.numel():
+        raise Difference(f"{where}: the result is on {alt.device}, not on alt")
+    if stock.dtype != alt.dtype:
+        raise Difference(f"{where}: dtype {alt.dtype}, stock has {stock.dtype}")
+    if stock.shape != alt.shape:
+        raise Difference(f"{where}: shape {tuple(alt.shape)}, stock has {tuple(stock.shape)}")
+    if stock.layout != torch.strided:
+        return
+    try:
+        torch.testing.assert_close(
+            alt.detach().cpu().resolve_conj().resolve_neg(),
+            stock.detach().resolve_conj().resolve_neg(),
+            equal_nan=True,
+            **tolerance.of(stock.dtype),
+        )
+    except AssertionError as error:
+        raise Difference(f"{where}: {' '.join(str(error).split())[:300]}") from None
+
+
+def compare_values(stock: Any, alt: Any, tolerance: Tolerance, where: str = "result") -> int:
+    """Compares two trees; the number of leaves compared."""
+    stock_leaves, stock_tree = tree_flatten(stock)
+    alt_leaves, alt_tree = tree_flatten(alt)
+    if len(stock_leaves) != len(alt_leaves):
+        raise Difference(f"{where}: {len(alt_leaves)} results, stock has {len(stock_leaves)}")
+    for i, (a, b) in enumerate(zip(stock_leaves, alt_leaves, strict=True)):
+        label = f"{where}[{i}]" if len(stock_leaves) > 1 else where
+        if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+            compare_tensors(a, b, tolerance, label)
+        elif isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor):
+            raise Difference(f"{label}: {type(b).__name__}, stock has {type(a).__name__}")
+        elif isinstance(a, float) and isinstance(b, float):
+            relative = max(1e-5, tolerance.relative)
+            if not (a == b or (a != a and b != b) or abs(a - b) <= relative * max(1, abs(a))):
+                raise Difference(f"{label}: {b!r}, stock has {a!r}")
+        elif type(a) is not type(b) or (isinstance(a, (int, bool, str)) and a != b):
+            raise Difference(f"{label}: {b!r}, stock has {a!r}")
+    return len(stock_leaves)
+
+
+def compare_errors(stock: Outcome, alt: Outcome) -> None:
+    """Raises Difference unless both raised the same type, or neither raised."""
+    if stock.error is None and alt.error is not None:
+        raise Difference(f"raises {type(alt.error).__name__}: {short(alt.error)}")
+    if stock.error is not None and alt.error is None:
+        raise Difference(
+            f"raises nothing, stock raises {type(stock.error).__name__}: {short(stock.error)}"
+        )
+    if stock.error is not None and type(stock.error) is not type(alt.error):
+        assert alt.error is not None
+        raise Difference(
+            f"raises {type(alt.error).__name__} ({short(alt.error)}), stock raises "
+            f"{type(stock.error).__name__} ({short(stock.error)})"
+        )
+
+
+def short(error: Exception) -> str:
+    """The first line of an exception's message."""
+    text = str(error).strip().splitlines()
+    return text[0][:200] if text else ""
+
+
+def normalized_message(error: Exception) -> str:
+    """A message without what names the device or the kernel, and without C++ frames."""
+    text = str(error).split("\nException raised from")[0]
+    text = re.sub(r"\b(cpu|alt(:\d+)?|PrivateUse1|CPU|alt)\b", "DEVICE", text)
+    text = re.sub(r'"[\w.]+" not implemented for', '"KERNEL" not implemented for', text)
+    text = re.sub(r"wrapper_\w+", "WRAPPER", text)
+    return " ".join(text.split())
