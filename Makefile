@@ -70,6 +70,7 @@ cpp-tests: build
 	ctest --test-dir build --output-on-failure --no-tests=error
 
 notes: build
+	@mkdir -p out
 	$(PYTHON) -m conformance notes $(NOTES) --json out/notes.json
 
 pytest: build
@@ -87,6 +88,7 @@ format: $(REQUIREMENTS)
 
 # -- Sanitizers ------------------------------------------------------------------------------------
 # Each in a build of its own, with the package copied beside its extension: build-asan/lib/altbackend.
+# The C++ library comes along in LD_PRELOAD, since a sanitizer looks for its throw at the start.
 library = $(shell $(CXX) -print-file-name=$(1))
 
 asan:  export ASAN_OPTIONS  := detect_leaks=0:detect_stack_use_after_return=1:strict_init_order=1
@@ -103,7 +105,7 @@ sanitize: $(REQUIREMENTS)
 	  $(PYTHON) setup.py -q build --build-base build-$(NAME)/setuptools --build-lib build-$(NAME)/lib
 	cmake --build build-$(NAME) --target cpp_tests
 	ctest --test-dir build-$(NAME) --output-on-failure --no-tests=error
-	LD_PRELOAD=$(PRELOAD) PYTHONPATH=$(CURDIR)/build-$(NAME)/lib:$(CURDIR) \
+	LD_PRELOAD='$(PRELOAD) $(call library,libstdc++.so)' PYTHONPATH=$(CURDIR)/build-$(NAME)/lib:$(CURDIR) \
 	  $(PYTHON) -m pytest -p no:cacheprovider $(SANITIZED_TESTS) -k '$(SANITIZED_FILTER)'
 
 # -- Tidying ---------------------------------------------------------------------------------------
