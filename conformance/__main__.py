@@ -4,8 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
+from conformance.modules.check import CHECK as MODULES
 from conformance.notes import cli as notes_cli
+from conformance.ops.check import CHECK as OPS
+from conformance.optimizers.check import CHECK as OPTIMIZERS
+from conformance.suite import cli
+from conformance.suite.cli import Check
+
+DATABASE_CHECKS = [OPS, MODULES, OPTIMIZERS]
+
+
+def add_database_check(checks: Any, name: str, text: str, members: list[Check]) -> None:
+    """Adds a subcommand that runs ``members``."""
+    parser = checks.add_parser(name, help=text, description=f"On alt against stock CPU: {text}.")
+    cli.add_options(parser)
+    parser.set_defaults(run=lambda options: cli.run(members, options))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     checks = parser.add_subparsers(dest="check", required=True, metavar="CHECK")
     notes_cli.add_parser(checks)
+    for check in DATABASE_CHECKS:
+        add_database_check(checks, check.name, check.help, [check])
+    add_database_check(checks, "all", "every database check", DATABASE_CHECKS)
     options = parser.parse_args(arguments)
     return int(options.run(options))
 

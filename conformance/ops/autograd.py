@@ -8,7 +8,8 @@ import torch
 from torch.autograd import forward_ad
 
 from conformance.ops.context import Context
-from conformance.ops.variants import FEW, NotApplicable, seeded_like
+from conformance.ops.variants import FEW, seeded_like
+from conformance.suite.cells import NotApplicable
 from conformance.suite.outcome import Difference, Outcome, compare_errors, compare_values, outcome
 from conformance.suite.tensors import tensors_in
 
@@ -75,7 +76,7 @@ def forward_mode(context: Context) -> None:
         for device in ("cpu", "alt"):
             given, args, kwargs = context.arguments(sample, device)
 
-            def call(tree: Any = (given, args, kwargs)) -> Any:
+            def call(tree: Any = (given, args, kwargs), sample: Any = sample) -> Any:
                 with forward_ad.dual_level():
                     counter = iter(range(10_000))
 

@@ -102,7 +102,7 @@ class Context:
                 if not bool((alt_error.isfinite() & (alt_error.max() <= stock_error.max())).all()):
                     return False
             return True
-        except Exception:  # noqa: BLE001 - without a truth there is no excuse
+        except Exception:
             return False
 
     def pairs(self, samples: list[Any]) -> Iterator[tuple[Any, Outcome, Outcome]]:

@@ -14,6 +14,7 @@ import torch
 
 from conformance.ops.context import Context
 from conformance.ops.layouts import LAYOUTS
+from conformance.suite.cells import NotApplicable
 from conformance.suite.outcome import (
     Difference,
     compare_errors,
@@ -25,10 +26,6 @@ from conformance.suite.outcome import (
 from conformance.suite.tensors import tensors_in, twins
 
 FEW = 3  # samples of the variants that multiply the work
-
-
-class NotApplicable(Exception):
-    """Stock does not have this variant of the entry."""
 
 
 def forward(context: Context) -> None:

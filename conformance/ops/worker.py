@@ -1,22 +1,13 @@
-"""The process that runs the cells of one entry and dtype after another."""
+"""The process that runs op_db's cells."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from collections.abc import Callable
-from typing import Any, TextIO
 
-import torch
-
-import altbackend  # noqa: F401 - registers the device
 from conformance.ops import autograd, database, variants
 from conformance.ops.context import Context
 from conformance.ops.layouts import LAYOUTS
-from conformance.suite.counters import Counted, counting
-from conformance.suite.outcome import Difference
-from conformance.suite.records import Ran, Record, Status
+from conformance.suite.cells import Suite, main
 
 VARIANTS: dict[str, Callable[[Context], None]] = {
     "forward": variants.forward,
@@ -39,77 +30,13 @@ VARIANTS: dict[str, Callable[[Context], None]] = {
     "determinism": variants.determinism,
 }
 
-
-def how_it_ran(op: Any, counted: Counted) -> Ran:
-    """From the counters of everything that the variant ran."""
-    if counted.fallbacks:
-        return Ran.FALLBACK
-    if counted.native == 0:
-        return Ran.NOTHING
-    return Ran.NATIVE if database.has_kernel(op) else Ran.COMPOSITE
-
-
-def run_cell(context: Context, entry: str, dtype: str, variant: str) -> Record:
-    """One cell's record."""
-    context.cases = 0
-    status, detail = Status.PASSED, ""
-    with counting() as counted:
-        try:
-            VARIANTS[variant](context)
-        except variants.NotApplicable as reason:
-            status, detail = Status.EXCLUDED, str(reason)
-        except Difference as difference:
-            status, detail = Status.FAILED, str(difference)
-        except Exception as error:  # noqa: BLE001 - a check that breaks is a cell that fails
-            status, detail = Status.FAILED, f"{type(error).__name__}: {error}"[:300]
-    ran = how_it_ran(context.op, counted)
-    if status is Status.PASSED and context.cases == 0:
-        status, detail = Status.EXCLUDED, "no sample of it runs on stock"
-    if (
-        status is Status.PASSED
-        and ran is Ran.NOTHING
-        and variant not in ("errors", "error_messages")
-    ):
-        status, detail = Status.FAILED, "nothing ran on alt"
-    return Record(
-        suite="ops",
-        entry=entry,
-        dtype=dtype,
-        variant=variant,
-        status=status,
-        ran=ran,
-        cases=context.cases,
-        detail=detail,
-        fallbacks=tuple(sorted(counted.fallbacks)),
-    )
-
-
-def serve(tasks: TextIO, answers: TextIO) -> None:
-    """Answers tasks until there are no more."""
-
-    def say(line: str) -> None:
-        answers.write(line + "\n")
-        answers.flush()
-
-    for line in tasks:
-        task = json.loads(line)
-        entry, dtype = task["entry"], task["dtype"]
-        context = Context(entry, dtype, task["samples"])
-        for variant in task.get("variants") or VARIANTS:
-            if variant in task.get("skip", ()):
-                continue
-            say(json.dumps({"begin": variant}))
-            say(run_cell(context, entry, dtype, variant).to_json())
-        say(json.dumps({"done": True}))
-
-
-def main() -> None:
-    """Keeps the answers' channel to itself: what operators print goes nowhere."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    torch.set_num_threads(1)
-    serve(sys.stdin, answers)
-
+SUITE = Suite(
+    name="ops",
+    context=lambda task: Context(task["entry"], task["dtype"], task["samples"]),
+    variants=VARIANTS,
+    native=lambda context: database.has_kernel(context.op),
+    without_alt=frozenset({"errors", "error_messages"}),
+)
 
 if __name__ == "__main__":
-    main()
+    main(SUITE)

@@ -33,7 +33,7 @@ def outcome(call: Callable[[], Any]) -> Outcome:
         result = Outcome()
         try:
             result.value = call()
-        except Exception as error:  # noqa: BLE001 - the exception is what is compared
+        except Exception as error:
             result.error = error
     result.warnings = [type(w.message).__name__ for w in caught]
     return result

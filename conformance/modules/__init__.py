@@ -1,0 +1,1 @@
+"""torch.nn's modules, from torch's own module database."""

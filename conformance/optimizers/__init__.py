@@ -1,0 +1,1 @@
+"""torch.optim's optimizers, from torch's own optimizer database."""

@@ -1,0 +1,76 @@
+"""Known differences: a reviewed list, each with its reason, each itself checked.
+
+A cell that fails without an entry fails the run; so does an entry none of whose cells fails any
+more, so that the list only shrinks.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from conformance.suite.records import Record
+
+FILE = Path(__file__).parent.parent / "expectations.yaml"
+FIELDS = ("suite", "entry", "dtype", "variant")
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Cells by shell patterns, and why they differ."""
+
+    suite: str
+    entry: str
+    dtype: str
+    variant: str
+    reason: str
+
+    def covers(self, record: Record) -> bool:
+        """Whether the record's cell is among those meant."""
+        return all(
+            fnmatch.fnmatchcase(getattr(record, name), getattr(self, name)) for name in FIELDS
+        )
+
+
+@dataclass
+class Verdict:
+    """Which records count against the run, and which expectations are stale."""
+
+    unexpected: list[Record] = field(default_factory=list)
+    expected: list[Record] = field(default_factory=list)
+    stale: list[Expectation] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """Whether the run passes."""
+        return not self.unexpected and not self.stale
+
+
+def load(path: Path = FILE) -> list[Expectation]:
+    """The reviewed file; an entry without a reason is an error."""
+    rows = yaml.safe_load(path.read_text()) or []
+    loaded = [Expectation(**{"dtype": "*", "variant": "*", **row}) for row in rows]
+    for expectation in loaded:
+        if not expectation.reason.strip():
+            raise ValueError(f"{path}: {expectation} has no reason")
+    return loaded
+
+
+def judge(records: list[Record], expected: list[Expectation]) -> Verdict:
+    """Sorts failures into expected and not, and finds the expectations that no longer hold.
+
+    An expectation whose cells were not part of this run is left alone.
+    """
+    verdict = Verdict()
+    failing = [record for record in records if record.bad]
+    for record in failing:
+        known = any(expectation.covers(record) for expectation in expected)
+        (verdict.expected if known else verdict.unexpected).append(record)
+    for expectation in expected:
+        covered = [record for record in records if expectation.covers(record)]
+        if covered and not any(record.bad for record in covered):
+            verdict.stale.append(expectation)
+    return verdict
