@@ -34,6 +34,15 @@ def test_links_and_paths_lead_somewhere(document: Path) -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_the_readme_lists_the_variables_that_are_read() -> None:
+    from altbackend._compatible import ENVIRONMENT
+
+    listed = set(re.findall(r"^\| `(ALT_\w+)`", (ROOT / "README.md").read_text(), re.MULTILINE))
+    built_with = set(re.findall(r'environ\.get\("(ALT_\w+)"', (ROOT / "setup.py").read_text()))
+    built_with |= set(re.findall(r"environ\.get\('(ALT_\w+)'", (ROOT / "setup.py").read_text()))
+    assert listed == {*ENVIRONMENT, *built_with}
+
+
 def test_make_targets_named_in_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
