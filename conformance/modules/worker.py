@@ -94,7 +94,7 @@ def _forward(training: bool) -> Callable[[Context], None]:
 def backward(context: Context) -> None:
     """Gradients of inputs and parameters."""
     for given, module in context.cases_of(training=True):
-        results = []
+        results: list[list[Any]] = []
         for device, m in (("cpu", module), ("alt", copy.deepcopy(module).to("alt"))):
             result, inputs = _call(m, given.forward_input, device)
             if result.error is not None:

@@ -28,7 +28,7 @@ def _run(context: Context, sample: Any, device: str, order: int) -> Outcome:
     def call() -> Any:
         value = sample.output_process_fn_grad(context.op.op(given, *args, **kwargs))
         outputs = [x for x in tensors_in(value) if _differentiated(x)]
-        gradients: list[torch.Tensor | None] = []
+        gradients: list[Any] = []
         for level in range(order):
             if not outputs or not leaves:
                 return "nothing to differentiate"
@@ -106,7 +106,7 @@ def metadata(context: Context) -> None:
         facts = []
         for device in ("cpu", "alt"):
             given, args, kwargs = context.arguments(sample, device)
-            result = outcome(lambda g=given, a=args, k=kwargs: context.op.op(g, *a, **k))
+            result = outcome(context.op.op, given, *args, **kwargs)
             if result.error is not None:
                 break
             facts.append(

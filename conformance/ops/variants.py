@@ -55,7 +55,7 @@ def views(context: Context) -> None:
         shared = []
         for device in ("cpu", "alt"):
             given, args, kwargs = context.arguments(sample, device)
-            result = outcome(lambda g=given, a=args, k=kwargs: context.op.op(g, *a, **k))
+            result = outcome(context.op.op, given, *args, **kwargs)
             if result.error is not None:
                 break
             inputs = tensors_in((given, args, kwargs))
@@ -119,7 +119,7 @@ def inplace(context: Context) -> None:
             given, args, kwargs = context.arguments(sample, device)
             if not isinstance(given, torch.Tensor):
                 raise NotApplicable("the in-place variant takes a list")
-            result = outcome(lambda g=given, a=args, k=kwargs: function(g, *a, **k))
+            result = outcome(function, given, *args, **kwargs)
             results.append((result, given))
         (stock, stock_self), (alt, alt_self) = results
         compare_errors(stock, alt)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from torch.testing._internal.common_optimizers import optim_db
-
+from conformance.optimizers import database
 from conformance.suite.cli import Check, selected
 from conformance.suite.workers import Task
 
@@ -19,9 +18,9 @@ def tasks(options: argparse.Namespace) -> list[Task]:
         chosen = DTYPES[:1]
     variants = options.variants.split(",") if options.variants else None
     return [
-        Task("optimizers", info.optim_cls.__name__, dtype, {"variants": variants})
-        for info in optim_db
-        if selected(info.optim_cls.__name__, options.only)
+        Task("optimizers", name, dtype, {"variants": variants})
+        for name in database.entries()
+        if selected(name, options.only)
         for dtype in chosen
     ]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.testing._internal.common_optimizers import optim_db
 
+from conformance.optimizers import database
 from conformance.suite.cells import NotApplicable, Suite, main
 from conformance.suite.outcome import (
     Tolerance,
@@ -29,7 +29,7 @@ class Context:
     """One optimizer at one dtype."""
 
     def __init__(self, entry: str, dtype: str) -> None:
-        self.info = next(i for i in optim_db if i.optim_cls.__name__ == entry)
+        self.info: Any = database.entries()[entry]
         self.dtype: torch.dtype = getattr(torch, dtype)
         self.tolerance = TOLERANCES[self.dtype]
         self.cases = 0
@@ -88,12 +88,12 @@ def variant_of(name: str, flags: dict[str, bool]) -> Callable[[Context], None]:
             raise NotApplicable("not capturable")
         for given in info.optim_inputs_func(device="cpu"):
             settings = {**given.kwargs, **flags}
-            stock = outcome(lambda s=settings: _steps(context, s, "cpu"))
-            alt = outcome(lambda s=settings: _steps(context, s, "alt"))
+            stock = outcome(_steps, context, settings, "cpu")
+            alt = outcome(_steps, context, settings, "alt")
             if name == "capturable" and stock.error is not None and alt.error is None:
                 # Stock refuses capturable on the CPU; on an accelerator it must do the same sums.
                 plain = {**given.kwargs}
-                stock = outcome(lambda s=plain: _steps(context, s, "cpu"))
+                stock = outcome(_steps, context, plain, "cpu")
                 if stock.error is None:
                     compare_values(stock.value[0], alt.value[0], context.tolerance, "parameter")
                     context.cases += 1

@@ -25,14 +25,14 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
 
 
-def outcome(call: Callable[[], Any]) -> Outcome:
-    """Runs ``call`` from a fixed seed and keeps whatever it did."""
+def outcome(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Outcome:
+    """Runs ``call`` with the arguments, from a fixed seed, and keeps whatever it did."""
     torch.manual_seed(7)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = Outcome()
         try:
-            result.value = call()
+            result.value = call(*args, **kwargs)
         except Exception as error:
             result.error = error
     result.warnings = [type(w.message).__name__ for w in caught]
@@ -59,12 +59,12 @@ class Tolerance:
     relative: float = 0.0
     absolute: float = 0.0
 
-    def of(self, dtype: torch.dtype) -> dict[str, float]:
-        """The keyword arguments of ``torch.testing.assert_close``."""
+    def of(self, dtype: torch.dtype) -> tuple[float, float]:
+        """Relative and absolute tolerance for values of ``dtype``."""
         relative, absolute = TOLERANCES.get(dtype, (0.0, 0.0))
         if dtype in TOLERANCES:
             relative, absolute = max(relative, self.relative), max(absolute, self.absolute)
-        return {"rtol": relative, "atol": absolute}
+        return relative, absolute
 
 
 def compare_tensors(
@@ -79,12 +79,14 @@ def compare_tensors(
         raise Difference(f"{where}: shape {tuple(alt.shape)}, stock has {tuple(stock.shape)}")
     if stock.layout != torch.strided:
         return
+    relative, absolute = tolerance.of(stock.dtype)
     try:
         torch.testing.assert_close(
             alt.detach().cpu().resolve_conj().resolve_neg(),
             stock.detach().resolve_conj().resolve_neg(),
             equal_nan=True,
-            **tolerance.of(stock.dtype),
+            rtol=relative,
+            atol=absolute,
         )
     except AssertionError as error:
         raise Difference(f"{where}: {' '.join(str(error).split())[:300]}") from None
