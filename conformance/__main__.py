@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from conformance.accuracy.check import CHECK as ACCURACY
 from conformance.modules.check import CHECK as MODULES
 from conformance.notes import cli as notes_cli
 from conformance.ops.check import CHECK as OPS
@@ -13,7 +14,7 @@ from conformance.optimizers.check import CHECK as OPTIMIZERS
 from conformance.suite import cli
 from conformance.suite.cli import Check
 
-DATABASE_CHECKS = [OPS, MODULES, OPTIMIZERS]
+DATABASE_CHECKS = [OPS, MODULES, OPTIMIZERS, ACCURACY]
 
 
 def add_database_check(checks: Any, name: str, text: str, members: list[Check]) -> None:

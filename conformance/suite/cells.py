@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
@@ -31,13 +31,14 @@ class CellContext(Protocol):
 class Suite:
     """A database check as its worker sees it.
 
-    ``context`` makes the context of a task; ``native`` says whether the entry itself has a kernel
+    ``context`` makes the context of a task; a variant may return what is to be said of a cell that
+    passed; ``native`` says whether the entry itself has a kernel
     on alt; ``without_alt`` names the variants that may pass although no kernel of alt ran.
     """
 
     name: str
     context: Callable[[dict], Any]
-    variants: dict[str, Callable[[Any], None]]
+    variants: Mapping[str, Callable[[Any], str | None]]
     native: Callable[[Any], bool]
     without_alt: frozenset[str] = frozenset()
 
@@ -57,7 +58,7 @@ def run_cell(suite: Suite, context: Any, task: dict, variant: str) -> Record:
     status, detail = Status.PASSED, ""
     with counting() as counted:
         try:
-            suite.variants[variant](context)
+            detail = suite.variants[variant](context) or ""
         except NotApplicable as reason:
             status, detail = Status.EXCLUDED, str(reason)
         except Difference as difference:

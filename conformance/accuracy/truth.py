@@ -1,0 +1,79 @@
+"""The truth: the same computation in float64, or in 50 digits where float64 is what is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+import torch
+
+from conformance.suite.tensors import map_tensors
+
+DIGITS = 50
+
+# Elementary functions that mpmath calls as torch does, and the few that need a word.
+SAME_NAME = frozenset(
+    [
+        "exp",
+        "expm1",
+        "log",
+        "log10",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "sqrt",
+        "erf",
+        "erfc",
+        "erfinv",
+        "digamma",
+    ]
+)
+OTHER_NAME: dict[str, Callable[[Any], Any]] = {
+    "log2": lambda x: mpmath.log(x, 2),
+    "exp2": lambda x: mpmath.power(2, x),
+    "log1p": lambda x: mpmath.log(1 + x),
+    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "rsqrt": lambda x: 1 / mpmath.sqrt(x),
+    "reciprocal": lambda x: 1 / x,
+    "nn.functional.silu": lambda x: x / (1 + mpmath.exp(-x)),
+}
+
+
+def in_double(op: Any, sample: Any) -> Any:
+    """The operator on the sample's values in float64, on stock CPU."""
+
+    def widen(x: torch.Tensor) -> torch.Tensor:
+        return x.detach().double() if x.is_floating_point() else x.detach()
+
+    given, args, kwargs = map_tensors(widen, (sample.input, sample.args, sample.kwargs))
+    return op.op(given, *args, **kwargs)
+
+
+def in_digits(name: str, values: torch.Tensor) -> torch.Tensor | None:
+    """An elementary function of float64 values from 50 digits, rounded to float64.
+
+    That rounding adds at most half a ULP, to stock's error and to alt's alike. None where the
+    function is not known; NaN where its value is not a real number.
+    """
+    function = OTHER_NAME.get(name) or (getattr(mpmath, name) if name in SAME_NAME else None)
+    if function is None:
+        return None
+    result = []
+    with mpmath.workdps(DIGITS):
+        for value in values.flatten().tolist():
+            try:
+                exact = function(mpmath.mpf(value))
+                result.append(float(exact) if mpmath.im(exact) == 0 else float("nan"))
+            except (ValueError, ZeroDivisionError, TypeError, OverflowError):
+                result.append(float("nan"))
+    return torch.tensor(result, dtype=torch.float64).reshape(values.shape)
