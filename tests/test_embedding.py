@@ -18,7 +18,10 @@ import altbackend
 
 
 @pytest.mark.parametrize(
-    ("op", "dtype"), op_samples(["nn.functional.embedding"], [torch.float32, torch.float64])
+    ("op", "dtype"),
+    op_samples(
+        ["nn.functional.embedding", "nn.functional.embedding_bag"], [torch.float32, torch.float64]
+    ),
 )
 def test_op_samples(op, dtype):
     check_op_samples(op, dtype)
@@ -85,6 +88,66 @@ def test_renormalising(norm, dtype):
     weight, indices = torch.randn(11, 19).to(dtype), torch.randint(0, 9, (4, 5))
     for given in (weight, torch.randn(19, 11).to(dtype).t()):
         assert_agrees(lambda w, i: F.embedding(i, w, max_norm=1.5, norm_type=norm), given, indices)
+
+
+@pytest.mark.parametrize("dtype", FLOATING, ids=str)
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("padding", [None, 3])
+@pytest.mark.parametrize("by_frequency", [False, True])
+def test_embedding_bag(mode, padding, by_frequency, dtype):
+    if by_frequency and mode == "max":
+        return  # refused by both before any kernel
+    torch.manual_seed(0)
+    # Stock has no gradient in half types here.
+    wide = dtype in (torch.float32, torch.float64)
+    weight = torch.randn(11, 19).to(dtype).requires_grad_(wide)
+    indices = torch.randint(0, 11, (40,))
+    for offsets in ([0, 7, 7, 30], [0], [0, 40]):
+        assert_agrees(
+            lambda i, w, o: F.embedding_bag(
+                i, w, o, mode=mode, padding_idx=padding, scale_grad_by_freq=by_frequency
+            ),
+            indices,
+            weight,
+            torch.tensor(offsets),
+        )
+    assert_agrees(lambda i, w: F.embedding_bag(i, w, mode=mode), indices.view(5, 8).int(), weight)
+
+
+def test_embedding_bag_with_weights_for_each_sample():
+    torch.manual_seed(0)
+    weight = torch.randn(11, 19).requires_grad_()
+    scale = torch.rand(40).requires_grad_()
+    for padding, last in ((None, False), (3, False), (None, True), (3, True)):
+        assert_agrees(
+            lambda i, w, o, s, padding=padding, last=last: F.embedding_bag(
+                i,
+                w,
+                o,
+                mode="sum",
+                per_sample_weights=s,
+                padding_idx=padding,
+                include_last_offset=last,
+            ),
+            torch.randint(0, 11, (40,)),
+            weight,
+            torch.tensor([0, 7, 7, 40]),
+            scale,
+        )
+
+
+def test_embedding_bag_of_bad_indices():
+    weight, zero = torch.randn(4, 3), torch.tensor([0])
+    for bad in ([0, 4], [-1, 0]):
+        assert_same_error(F.embedding_bag, torch.tensor(bad), weight, zero, text="num_embeddings")
+    good = torch.tensor([0, 1])
+    assert_same_error(
+        F.embedding_bag, good, weight, torch.tensor([1]), text="offsets[0] has to be 0"
+    )
+    assert_same_error(F.embedding_bag, good, weight, torch.tensor([0, 9]), text="offsets[-1]")
+    assert_same_error(
+        F.embedding_bag, good, weight, torch.tensor([0, 2, 1]), text="offsets must not decrease"
+    )
 
 
 def test_module():

@@ -41,6 +41,9 @@ REDUCTIONS = ["none", "mean", "sum"]
             "nn.functional.soft_margin_loss",
             "nn.functional.cosine_embedding_loss",
             "nn.functional.triplet_margin_loss",
+            "nn.functional.multi_margin_loss",
+            "nn.functional.multilabel_margin_loss",
+            "nn.functional.multilabel_soft_margin_loss",
         ],
         [torch.float32, torch.float64],
     ),
@@ -171,6 +174,30 @@ def test_bad_targets():
     assert_same_error(F.nll_loss, x, torch.zeros(2, dtype=torch.int64))
     assert_same_error(F.nll_loss, x.long(), torch.zeros(3, dtype=torch.int64))
     assert_same_error(F.nll_loss, x, torch.zeros(3, dtype=torch.int64), torch.ones(4).double())
+
+
+def test_margin_losses():
+    torch.manual_seed(0)
+    x = torch.randn(6, 5, requires_grad=True)
+    classes = torch.tensor([0, 4, 2, 1, 3, 3])
+    several = torch.tensor([[1, 3, -1, 2, 0]] * 5 + [[-1, 0, 0, 0, 0]])
+    weight = torch.rand(5)
+    for reduction, p in itertools.product(REDUCTIONS, (1, 2)):
+        assert_agrees(
+            lambda x, t, w, r=reduction, p=p: F.multi_margin_loss(x, t, p, 0.5, w, reduction=r),
+            x,
+            classes,
+            weight,
+        )
+    for reduction in REDUCTIONS:
+        assert_agrees(
+            lambda x, t, r=reduction: F.multilabel_margin_loss(x, t, reduction=r), x, several
+        )
+    assert_same_error(F.multi_margin_loss, x, classes + 1)
+    assert_same_error(F.multi_margin_loss, x, classes, 3)
+    assert_same_error(F.multi_margin_loss, x, classes[:4])
+    assert_same_error(F.multilabel_margin_loss, x, several + 2)
+    assert_same_error(F.multilabel_margin_loss, x, several.int())
 
 
 def test_noncontiguous_images():
