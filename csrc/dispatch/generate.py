@@ -62,6 +62,11 @@ TYPES = {
 }
 # Operators whose business is to cross devices.
 CROSS_DEVICE = {"_copy_from", "_copy_from_and_resize"}
+REDUCTIONS = {
+    "real": "alt::reduction_stub<alt::ops::{body}, alt::RealReduction>",
+    "real_complex": "alt::reduction_stub<alt::ops::{body}, alt::RealAndComplexReduction>",
+    "bool": "alt::truth_reduction_stub<alt::ops::{body}>",
+}
 COMPUTE = {"common": "kCommon", "output": "kOutput", "input": "kInput"}
 
 
@@ -293,6 +298,17 @@ def emit_stub(row: dict[str, str]) -> Emitted:
     )
 
 
+def emit_reduction(row: dict[str, str]) -> Emitted:
+    """A DispatchStub gets the reduction loop around a struct of csrc/ops/reduction.h."""
+    if row["types"] not in REDUCTIONS:
+        raise RowError(f"types is one of {sorted(REDUCTIONS)}")
+    kernel = REDUCTIONS[row["types"]].format(body=row["body"])
+    return Emitted(
+        includes={"ATen/native/ReduceOps.h", "loops/reduce.h", "ops/reduction.h"},
+        registrations=[f"REGISTER_PRIVATEUSE1_DISPATCH({row['stub']}, (&{kernel}))"],
+    )
+
+
 def emit_pointwise(arity: int, family: dict[str, str], row: dict[str, str]) -> Emitted:
     """A DispatchStub gets the pointwise loop around a function of csrc/ops."""
     unknown = set(row) - {"stub", "body", "types", "compute", "cost", "header"}
@@ -334,7 +350,8 @@ def unique(lines: Iterable[str]) -> list[str]:
 def include_lines(rows: list[Emitted]) -> str:
     headers = sorted(set(itertools.chain.from_iterable(r.includes for r in rows)))
     return "".join(
-        f'#include "{h}"\n' if h.startswith("ops/") else f"#include <{h}>\n" for h in headers
+        f'#include "{h}"\n' if h.startswith(("ops/", "loops/")) else f"#include <{h}>\n"
+        for h in headers
     )
 
 
@@ -426,7 +443,7 @@ def chunks(rows: list[Emitted], size: int) -> list[list[Emitted]]:
 def generate(table_path: Path) -> dict[str, str]:
     """File name to file text, for the whole of ops.yaml."""
     table = yaml.safe_load(table_path.read_text())
-    unknown = set(table) - {"aten", "meta", "own", "stubs", "pointwise"}
+    unknown = set(table) - {"aten", "meta", "own", "stubs", "reductions", "pointwise"}
     if unknown:
         raise SystemExit(f"ops.yaml: unknown sections {sorted(unknown)}")
     native = NativeFunctions()
@@ -440,6 +457,10 @@ def generate(table_path: Path) -> dict[str, str]:
             for row in table[section] or []
         ]
     stubs = [handled(errors, str(row), lambda r=row: emit_stub(r)) for row in table["stubs"] or []]
+    reductions = [
+        handled(errors, str(row), lambda r=row: emit_reduction(r))
+        for row in table["reductions"] or []
+    ]
     pointwise: dict[str, list[Emitted]] = defaultdict(list)
     for family, label, emit in pointwise_rows(table):
         pointwise[family].append(handled(errors, label, emit))
@@ -451,6 +472,8 @@ def generate(table_path: Path) -> dict[str, str]:
         files[f"register_{i}.cpp"] = registration_file(rows)
     for i, rows in enumerate(chunks(stubs, 30)):
         files[f"stubs_{i}.cpp"] = stub_file(rows)
+    for i, rows in enumerate(chunks(reductions, STUB_ROWS_PER_FILE)):
+        files[f"reductions_{i}.cpp"] = stub_file(rows)
     for family, members in pointwise.items():
         for i, rows in enumerate(chunks(members, STUB_ROWS_PER_FILE)):
             files[f"pointwise_{family}_{i}.cpp"] = stub_file(rows)

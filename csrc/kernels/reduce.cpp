@@ -1,5 +1,5 @@
-// Sums, products, moments and truth values over dimensions, on the tree of loops/reduce.h.
-#include "kernels/reduce.h"
+// Reductions that are more than a struct of csrc/ops/reduction.h and a line of ops.yaml.
+#include "loops/reduce.h"
 
 #define AT_PER_OPERATOR_HEADERS
 #include <ATen/native/ReduceOpsUtils.h>
@@ -12,34 +12,6 @@
 #include <cstring>
 
 namespace alt::kernels {
-
-void sum(at::TensorIterator& iter) {
-  with_real_or_complex_type(iter.input_dtype(), "sum_cpu",
-                            [&]<class T>() { run_reduction(iter, ops::Sum<T>{}); });
-}
-
-void nansum(at::TensorIterator& iter) {
-  with_real_or_complex_type(iter.input_dtype(), "nansum_cpu",
-                            [&]<class T>() { run_reduction(iter, ops::NanSum<T>{}); });
-}
-
-void mean(at::TensorIterator& iter) {
-  with_real_or_complex_type(iter.input_dtype(), "mean_cpu",
-                            [&]<class T>() { run_reduction(iter, ops::Mean<T>{}); });
-}
-
-void prod(at::TensorIterator& iter) {
-  with_real_or_complex_type(iter.input_dtype(), "prod_out_cpu",
-                            [&]<class T>() { run_reduction(iter, ops::Product<T>{}); });
-}
-
-void all(at::TensorIterator& iter) {
-  run_reduction(iter, ops::All{});
-}
-
-void any(at::TensorIterator& iter) {
-  run_reduction(iter, ops::Any{});
-}
 
 void std_var(at::TensorIterator& iter, double correction, bool take_sqrt) {
   TORCH_CHECK_NOT_IMPLEMENTED(at::isFloatingType(iter.input_dtype()),
@@ -60,7 +32,9 @@ at::Tensor count_nonzero(const at::Tensor& self, at::IntArrayRef dim) {
 }
 
 at::Tensor trace(const at::Tensor& self) {
-  TORCH_CHECK(self.dim() == 2, "trace: expected a matrix");
+  TORCH_CHECK(self.dim() == 2, "trace: expected a matrix, but got tensor with dim ", self.dim());
+  TORCH_CHECK_NOT_IMPLEMENTED(self.scalar_type() != at::kBool,
+                              "\"trace\" not implemented for 'Bool'");
   return at::sum(self.diagonal());
 }
 

@@ -1,10 +1,11 @@
 // Vector norms. Complex elements are reduced as their magnitudes, taken on load.
-#include "kernels/reduce.h"
 
 #include <c10/core/Scalar.h>
 
 #include <cmath>
 #include <limits>
+
+#include "loops/reduce.h"
 
 namespace alt::kernels {
 namespace {
@@ -53,37 +54,16 @@ void norm_in(at::TensorIterator& iter, double p) {
   }
 }
 
-double exponent(const c10::Scalar& p) {
-  TORCH_CHECK(p.isIntegral(false) || p.isFloatingPoint(),
-              "norm_kernel_tensor_iterator_impl expects norm to be integer or float");
-  return p.to<double>();
-}
-
-bool reduces_in_double(at::ScalarType dtype) {
-  return dtype == at::kDouble || dtype == at::kComplexDouble;
-}
-
 }  // namespace
 
 void norm(at::TensorIterator& iter, const c10::Scalar& p) {
-  const double order = exponent(p);
-  if (reduces_in_double(iter.input_dtype())) {
-    norm_in<double>(iter, order);
+  TORCH_CHECK(p.isIntegral(false) || p.isFloatingPoint(),
+              "norm_kernel_tensor_iterator_impl expects norm to be integer or float");
+  const at::ScalarType dtype = iter.input_dtype();
+  if (dtype == at::kDouble || dtype == at::kComplexDouble) {
+    norm_in<double>(iter, p.to<double>());
   } else {
-    norm_in<float>(iter, order);
-  }
-}
-
-void powsum(at::TensorIterator& iter, const c10::Scalar& p) {
-  const double order = exponent(p);
-  auto run = [&]<class T>() {
-    run_reduction(iter, ops::PowerSum<T>(static_cast<T>(order)),
-                  magnitude_of<T>(iter.input_dtype()));
-  };
-  if (reduces_in_double(iter.input_dtype())) {
-    run.template operator()<double>();
-  } else {
-    run.template operator()<float>();
+    norm_in<float>(iter, p.to<double>());
   }
 }
 

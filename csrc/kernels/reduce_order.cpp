@@ -1,73 +1,51 @@
-// The largest and smallest elements, their places, and both at once.
-#include "kernels/reduce.h"
+// The largest and smallest elements of everything, their values and places along a dimension, and
+// both extremes at once: the stubs that take tensors rather than an iterator.
+#include <ATen/core/Tensor.h>
+#include <c10/core/WrapDimMinimal.h>
+
+#include "loops/reduce.h"
 
 namespace alt::kernels {
+namespace {
 
-void amax(at::TensorIterator& iter) {
-  with_real_type(iter.input_dtype(), "max_values_cpu",
-                 [&]<class T>() { run_reduction(iter, ops::Maximum<T>{}); });
+template <template <class> class Op>
+void reduce_tensor(const char* name, const at::Tensor& self, const Reduction& shape) {
+  visit<RealReduction>(reduction_dtype(self.scalar_type()), name,
+                       [&]<class T>() { run_reduction(shape, Op<T>{}); });
 }
 
-void amin(at::TensorIterator& iter) {
-  with_real_type(iter.input_dtype(), "min_values_cpu",
-                 [&]<class T>() { run_reduction(iter, ops::Minimum<T>{}); });
-}
+template <class T>
+using MaximumAndPlace = ops::Arg<ops::Maximum<T>>;
+template <class T>
+using MinimumAndPlace = ops::Arg<ops::Minimum<T>>;
+
+}  // namespace
 
 void max_all(at::Tensor& result, const at::Tensor& self) {
-  with_real_type(self.scalar_type(), "max_all",
-                 [&]<class T>() { run_reduction(Reduction(self, {result}), ops::Maximum<T>{}); });
+  reduce_tensor<ops::Maximum>("max_all", self, Reduction(self, {result}));
 }
 
 void min_all(at::Tensor& result, const at::Tensor& self) {
-  with_real_type(self.scalar_type(), "min_all",
-                 [&]<class T>() { run_reduction(Reduction(self, {result}), ops::Minimum<T>{}); });
+  reduce_tensor<ops::Minimum>("min_all", self, Reduction(self, {result}));
 }
 
 void max_dim(const at::Tensor& values, const at::Tensor& indices, const at::Tensor& self,
              int64_t dim, bool) {
-  with_real_type(self.scalar_type(), "max_cpu", [&]<class T>() {
-    run_reduction(Reduction(self, dim, {values, indices}), ops::Arg<ops::Maximum<T>>{});
-  });
+  reduce_tensor<MaximumAndPlace>("max_cpu", self, Reduction(self, dim, {values, indices}));
 }
 
 void min_dim(const at::Tensor& values, const at::Tensor& indices, const at::Tensor& self,
              int64_t dim, bool) {
-  with_real_type(self.scalar_type(), "min_cpu", [&]<class T>() {
-    run_reduction(Reduction(self, dim, {values, indices}), ops::Arg<ops::Minimum<T>>{});
-  });
-}
-
-namespace {
-
-// Only the place is stored: the operator's second result, through the shape's first output.
-template <class Op>
-struct PlaceOf : Op {
-  int64_t project(typename Op::Acc acc, int64_t) const { return acc.index; }
-};
-
-}  // namespace
-
-void argmax(at::TensorIterator& iter) {
-  with_real_type(iter.input_dtype(), "argmax_cpu",
-                 [&]<class T>() { run_reduction(iter, PlaceOf<ops::Arg<ops::Maximum<T>>>{}); });
-}
-
-void argmin(at::TensorIterator& iter) {
-  with_real_type(iter.input_dtype(), "argmin_cpu",
-                 [&]<class T>() { run_reduction(iter, PlaceOf<ops::Arg<ops::Minimum<T>>>{}); });
+  reduce_tensor<MinimumAndPlace>("min_cpu", self, Reduction(self, dim, {values, indices}));
 }
 
 void aminmax_dim(const at::Tensor& self, int64_t dim, bool, at::Tensor& min, at::Tensor& max) {
-  with_real_type(self.scalar_type(), "aminmax_cpu", [&]<class T>() {
-    run_reduction(Reduction(self, at::maybe_wrap_dim(dim, self.dim()), {min, max}),
-                  ops::MinimumAndMaximum<T>{});
-  });
+  const Reduction shape(self, c10::maybe_wrap_dim(dim, self.dim()), {min, max});
+  reduce_tensor<ops::MinimumAndMaximum>("aminmax_cpu", self, shape);
 }
 
 void aminmax_all(const at::Tensor& self, at::Tensor& min, at::Tensor& max) {
-  with_real_type(self.scalar_type(), "aminmax_all", [&]<class T>() {
-    run_reduction(Reduction(self, {min, max}), ops::MinimumAndMaximum<T>{});
-  });
+  reduce_tensor<ops::MinimumAndMaximum>("aminmax_cpu", self, Reduction(self, {min, max}));
 }
 
 }  // namespace alt::kernels

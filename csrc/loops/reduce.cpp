@@ -1,7 +1,5 @@
 #include "loops/reduce.h"
 
-#include <ATen/TensorIterator.h>
-
 #include <limits>
 
 namespace alt {

@@ -29,6 +29,7 @@
 // time, into a buffer that stays in the first cache level.
 #pragma once
 
+#include <ATen/TensorIterator.h>
 #include <ATen/core/Tensor.h>
 #include <c10/util/SmallVector.h>
 
@@ -43,10 +44,6 @@
 #include "loops/vec.h"
 #include "ops/reduction.h"
 #include "runtime/thread_pool.h"
-
-namespace at {
-struct TensorIteratorBase;
-}
 
 namespace alt {
 
@@ -164,6 +161,18 @@ class Cascade {
   std::vector<Acc> levels_;
 };
 
+/// The lanes of a vector combined by halves.
+template <int width, class Op, class T>
+T fold_lanes(const Op& op, Vec<T> x) {
+  if constexpr (width == 0) {
+    return x[0];
+  } else {
+    typename Mask<T>::Native order;
+    for (int i = 0; i < Vec<T>::size; ++i) order[i] = (i + width) % Vec<T>::size;
+    return fold_lanes<width / 2>(op, op.combine(x, Vec<T>(__builtin_shuffle(x.native, order))));
+  }
+}
+
 /// Contiguous elements to one accumulator.
 template <class Op>
 typename Op::Acc block(const Op& op, const typename Op::Input* x, int64_t n, int64_t index) {
@@ -183,12 +192,7 @@ typename Op::Acc block(const Op& op, const typename Op::Input* x, int64_t n, int
         d = op.step(d, V::load(x + i + 3 * V::size), 0);
       }
       for (; i + V::size <= n; i += V::size) a = op.step(a, V::load(x + i), 0);
-      Acc lanes[V::size];
-      op.combine(op.combine(a, b), op.combine(c, d)).store(lanes);
-      for (int width = V::size / 2; width > 0; width /= 2) {
-        for (int k = 0; k < width; ++k) lanes[k] = op.combine(lanes[k], lanes[k + width]);
-      }
-      result = lanes[0];
+      result = fold_lanes<V::size / 2>(op, op.combine(op.combine(a, b), op.combine(c, d)));
     }
     for (; i < n; ++i) result = op.step(result, x[i], 0);
     return result;
@@ -459,12 +463,14 @@ inline bool walks_across(const Reduction& shape) {
 
 }  // namespace reduce
 
-/// Reduces `shape` by `op`. There must be at least one element to an output. `special` replaces the
-/// cast on load, for what is reduced as something else than itself (complex numbers as magnitudes).
+/// Reduces `shape` by `op`; where there is nothing to reduce, nothing is written. `special`
+/// replaces the cast on load, for what is reduced as something else than itself (complex numbers as
+/// magnitudes).
 template <class Op>
 void run_reduction(const Reduction& shape, const Op& op, ConvertFunction special = nullptr) {
   using namespace reduce;
   using Acc = typename Op::Acc;
+  if (shape.count * shape.outputs == 0) return;
   const Loader<typename Op::Input> load(shape, special);
   const Storer<Op> storer(shape);
   const bool is_across = walks_across(shape);
@@ -527,6 +533,44 @@ void run_reduction(const Reduction& shape, const Op& op, ConvertFunction special
       finish_row(rows[r], [&](int64_t index, Acc*) -> const Acc* { return part(r, index); });
     }
   }
+}
+
+/// The dtype that elements of `dtype` are reduced in.
+inline at::ScalarType reduction_dtype(at::ScalarType dtype) {
+  if (dtype == at::kHalf || dtype == at::kBFloat16) return at::kFloat;
+  // int64 holds every integer but the largest of uint64.
+  return at::isIntegralType(dtype, /*includeBool=*/true) && dtype != at::kUInt64 ? at::kLong
+                                                                                 : dtype;
+}
+
+using RealReduction = TypeList<float, double, int64_t>;
+using RealAndComplexReduction = concat_t<RealReduction, ComplexTypes>;
+
+/// Reduces what the iterator holds; an output of no elements is the operator's identity.
+template <class Op>
+void run_reduction(at::TensorIteratorBase& iter, const Op& op, ConvertFunction special = nullptr) {
+  if (iter.numel() != 0) {
+    run_reduction(Reduction(iter), op, special);
+    return;
+  }
+  const auto result = op.project(op.identity(), 0);
+  if constexpr (reduce::is_two_v<std::remove_const_t<decltype(result)>>) {
+    iter.tensor(0).fill_(result.first);
+    if (iter.noutputs() == 2) iter.tensor(1).fill_(result.second);
+  } else {
+    iter.tensor(0).fill_(result);
+  }
+}
+
+/// A reduction as a DispatchStub calls it.
+template <template <class> class Op, class Types>
+void reduction_stub(at::TensorIterator& iter) {
+  visit<Types>(reduction_dtype(iter.input_dtype()), Op<float>::name,
+               [&]<class T>() { run_reduction(iter, Op<T>{}); });
+}
+template <template <class> class Op>
+void truth_reduction_stub(at::TensorIterator& iter) {
+  run_reduction(iter, Op<bool>{});
 }
 
 }  // namespace alt

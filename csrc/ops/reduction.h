@@ -1,4 +1,5 @@
-// Reductions. V is Vec<T> or T; loops/reduce.h says what each member means.
+// Reductions. V is Vec<T> or T; loops/reduce.h says what each member means. `name` is what the
+// error for a dtype without a kernel says.
 #pragma once
 
 #include "loops/math.h"
@@ -16,6 +17,7 @@ namespace ops {
 
 template <class T>
 struct Sum {
+  static constexpr const char* name = "sum_cpu";
   using Input = T;
   using Acc = T;
   static constexpr bool lanes = true;
@@ -33,6 +35,7 @@ struct Sum {
 
 template <class T>
 struct NanSum : Sum<T> {
+  static constexpr const char* name = "nansum_cpu";
   template <class V>
   ALT_FN V step(V acc, V x, int64_t) const {
     return acc + select(x == x, x, V(T(0)));
@@ -41,11 +44,13 @@ struct NanSum : Sum<T> {
 
 template <class T>
 struct Mean : Sum<T> {
+  static constexpr const char* name = "mean_cpu";
   ALT_FN T project(T acc, int64_t count) const { return acc / T(count); }
 };
 
 template <class T>
 struct Product : Sum<T> {
+  static constexpr const char* name = "prod_out_cpu";
   ALT_FN T identity() const { return T(1); }
   template <class V>
   ALT_FN V step(V acc, V x, int64_t) const {
@@ -60,6 +65,7 @@ struct Product : Sum<T> {
 // NaN wins over every number.
 template <class T>
 struct Maximum : Sum<T> {
+  static constexpr const char* name = "max_values_cpu";
   ALT_FN T identity() const {
     using Limits = std::numeric_limits<T>;
     return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
@@ -76,6 +82,7 @@ struct Maximum : Sum<T> {
 
 template <class T>
 struct Minimum : Sum<T> {
+  static constexpr const char* name = "min_values_cpu";
   ALT_FN T identity() const {
     using Limits = std::numeric_limits<T>;
     return Limits::has_infinity ? Limits::infinity() : Limits::max();
@@ -90,8 +97,10 @@ struct Minimum : Sum<T> {
   }
 };
 
+template <class T>
 struct All {
-  using Input = bool;
+  static constexpr const char* name = "and_cpu";
+  using Input = T;
   using Acc = uint8_t;
   ALT_FN uint8_t identity() const { return 1; }
   ALT_FN uint8_t step(uint8_t acc, bool x, int64_t) const {
@@ -101,8 +110,10 @@ struct All {
   ALT_FN bool project(uint8_t acc, int64_t) const { return acc != 0; }
 };
 
+template <class T>
 struct Any {
-  using Input = bool;
+  static constexpr const char* name = "or_cpu";
+  using Input = T;
   using Acc = uint8_t;
   ALT_FN uint8_t identity() const { return 0; }
   ALT_FN uint8_t step(uint8_t acc, bool x, int64_t) const {
@@ -166,19 +177,14 @@ struct NormMinusInfinity : Minimum<T> {
 };
 
 template <class T>
-struct PowerSum : Sum<T> {
+struct Norm : Sum<T> {
   T p;
-  explicit PowerSum(T exponent) : p(exponent) {}
+  explicit Norm(T exponent) : p(exponent) {}
   template <class V>
   ALT_FN V step(V acc, V x, int64_t) const {
     return acc + math::pow(math::abs(x), V(p));
   }
-};
-
-template <class T>
-struct Norm : PowerSum<T> {
-  using PowerSum<T>::PowerSum;
-  ALT_FN T project(T acc, int64_t) const { return math::pow(acc, T(1) / this->p); }
+  ALT_FN T project(T acc, int64_t) const { return math::pow(acc, T(1) / p); }
 };
 
 /// Mean and sum of squared deviations, and of how many.
@@ -284,6 +290,18 @@ struct Arg {
 };
 
 template <class T>
+struct ArgMax : Arg<Maximum<T>> {
+  static constexpr const char* name = "argmax_cpu";
+  ALT_FN int64_t project(Indexed<T> acc, int64_t) const { return acc.index; }
+};
+
+template <class T>
+struct ArgMin : Arg<Minimum<T>> {
+  static constexpr const char* name = "argmin_cpu";
+  ALT_FN int64_t project(Indexed<T> acc, int64_t) const { return acc.index; }
+};
+
+template <class T>
 struct Extremes {
   T minimum, maximum;
 };
@@ -304,6 +322,12 @@ struct MinimumAndMaximum {
   }
   ALT_FN Two<T, T> project(Acc acc, int64_t) const { return {acc.minimum, acc.maximum}; }
 };
+
+/// What torch.renorm multiplies a slice of this norm by.
+template <class T, class P>
+ALT_FN T renorm_scale_factor(T norm, P maxnorm) {
+  return select(norm > T(maxnorm), T(maxnorm) / (norm + T(1e-7)), T(1));
+}
 
 }  // namespace ops
 }  // namespace alt
