@@ -14,6 +14,7 @@ import importlib
 import os
 import platform
 import re
+import struct
 from collections.abc import Iterable, Mapping
 
 REBUILD = "pip install --no-build-isolation -e ."
@@ -66,6 +67,26 @@ def check_cpu(needed: Iterable[str], arch: str) -> None:
             f"it was built with ALT_ARCH={arch} and this CPU lacks {', '.join(missing)}",
             f"rebuild it here with `{REBUILD}`, or anywhere with ALT_ARCH={portable}",
         )
+
+
+def check_library(path: str) -> None:
+    """A file that was cut short, as by a full disk, crashes the process that loads it.
+
+    Only ELF is looked at; the loader refuses by itself what is no library at all. An ELF file ends
+    with the table of its sections, which its header points to.
+    """
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        header = file.read(64)
+    if header[:5] != b"\x7fELF\x02":
+        return
+    complete = len(header) == 64
+    if complete:
+        (table,) = struct.unpack_from("<Q", header, 40)
+        entry_size, entries = struct.unpack_from("<HH", header, 58)
+        complete = table + entry_size * entries <= size
+    if not complete:
+        raise Refusal(f"its C++ part {path} is cut short", f"rebuild it with `{REBUILD}`")
 
 
 def cpu_flags(path: str = "/proc/cpuinfo") -> frozenset[str] | None:

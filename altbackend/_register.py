@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 import threading
 
@@ -45,10 +46,14 @@ def register() -> None:
             for_tensor=True, for_module=True, for_packed_sequence=True, for_storage=True
         )
         importlib.import_module("altbackend._multiprocessing").register()
+        importlib.import_module("altbackend._shutdown").register()
         _registered = True
 
 
 def _load_extension() -> None:
+    library = importlib.util.find_spec("altbackend._C")
+    if library is not None and library.origin is not None:
+        _compatible.check_library(library.origin)
     try:
         importlib.import_module("altbackend._C")
     except ModuleNotFoundError as error:
