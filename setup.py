@@ -116,7 +116,7 @@ class CMakeBuild(build_ext):
         )
         (output / BUILD_INFO).write_text(
             '"""What this build needs of the machine; setup.py writes it, import reads it."""\n'
-            f"\nTORCH_VERSION = {torch_version!r}\n"
+            f"\nTORCH_VERSION = {str(torch.__version__)!r}\n"
             f"ARCH = {arch!r}\n"
             f"CPU_FEATURES = {required_cpu_flags(arch)!r}\n"
         )

@@ -12,7 +12,17 @@ namespace {
 
 namespace py = pybind11;
 
-/// The innermost Python frame outside torch, as "file:line function".
+/// Where altbackend's Python files lie: the cuda shim and `python -m altbackend run` stand between a
+/// script and torch, and are not what the script's author looks for.
+const std::string& package_folder() {
+  static const std::string folder = [] {
+    const auto file = py::module_::import("altbackend").attr("__file__").cast<std::string>();
+    return file.substr(0, file.rfind('/') + 1);
+  }();
+  return folder;
+}
+
+/// The innermost Python frame outside torch and altbackend, as "file:line function".
 std::string python_call_site() {
   if (!Py_IsInitialized()) return "C++";
   const py::gil_scoped_acquire gil;
@@ -22,7 +32,7 @@ std::string python_call_site() {
   py::object chosen = frame;
   while (frame && !frame.is_none()) {
     const auto file = frame.attr("f_code").attr("co_filename").cast<std::string>();
-    if (file.find("/torch/") == std::string::npos) {
+    if (file.find("/torch/") == std::string::npos && !file.starts_with(package_folder())) {
       chosen = frame;
       break;
     }
