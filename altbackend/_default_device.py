@@ -9,6 +9,7 @@ With a default device of alt, stock torch still makes cpu tensors, or refuses, w
 - ``torch.normal(0.0, 1.0, (2, 3))`` is used, which has a device argument that torch overlooks;
 - an operator wants its lengths on the cpu: ``pack_padded_sequence``;
 - a thread is started: the default device is the starting thread's alone;
+- ``backward`` calls a function or hook of the script's;
 - the state of the random numbers is saved: ``torch.get_rng_state()`` is the cpu's.
 
 :func:`use` is for a whole process, such as that of ``python -m altbackend run``.
@@ -22,8 +23,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode, _push_mode
-from torch.utils._device import _device_constructors
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack, _push_mode
+from torch.utils._device import DeviceContext, _device_constructors
 
 import altbackend.alt as alt
 from altbackend import _patches
@@ -39,8 +40,10 @@ def use() -> _patches.Patches:
     torch.set_default_device("alt")
     _push_mode(_MODE)
     _patches.EveryThread(_as_this_thread).install(patches)
+    _patches.keep_in_backward(patches, _within_default)
     _install_generator(patches)
     _install_constructors(patches)
+    _install_normal(patches)
     _install_random_state(patches)
     return patches
 
@@ -52,10 +55,31 @@ def _as_this_thread() -> Iterator[None]:
         yield
 
 
-def _is_default() -> bool:
-    # Cheaper than torch.get_default_device(), which makes a tensor; and right within `with
-    # device:`.
+@contextlib.contextmanager
+def _within_default() -> Iterator[None]:
     device = torch.utils._device.CURRENT_DEVICE
+    with _patches.pushed(_MODE):
+        if device is None:
+            yield
+        else:
+            with device:
+                yield
+
+
+def _default() -> torch.device | None:
+    """The default device; None is the cpu.
+
+    ``with torch.device(...)`` leaves torch.utils._device.CURRENT_DEVICE as it was, so that only the
+    stack of modes tells; torch.get_default_device() would make a tensor to know the index.
+    """
+    for mode in reversed(_get_current_function_mode_stack()):
+        if isinstance(mode, DeviceContext):
+            return mode.device
+    return None
+
+
+def _is_default() -> bool:
+    device = _default()
     return device is not None and _patches.is_alt(device)
 
 
@@ -106,14 +130,6 @@ def _with_generator(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dic
     return func(*args, **kwargs)
 
 
-def _normal(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    mean = args[0] if args else kwargs.get("mean")
-    std = args[1] if len(args) > 1 else kwargs.get("std", 1.0)
-    if not isinstance(mean, torch.Tensor) and not isinstance(std, torch.Tensor):
-        kwargs.setdefault("device", torch.utils._device.CURRENT_DEVICE)
-    return func(*args, **kwargs)
-
-
 def _pack_padded_sequence(
     func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
@@ -134,7 +150,6 @@ def _type(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 _SPECIAL: dict[Callable[..., Any], Callable[..., Any]] = {
-    torch.normal: _normal,
     torch._C._VariableFunctions._pack_padded_sequence: _pack_padded_sequence,
     torch.Tensor.type: _type,
 }
@@ -193,14 +208,14 @@ def _install_constructors(patches: _patches.Patches) -> None:
 
     stock_new = torch.Tensor.__new__
 
-    def new(cls: type, *args: Any, **kwargs: Any) -> torch.Tensor:
-        def make(*args: Any, **kwargs: Any) -> torch.Tensor:
-            return stock_new(cls, *args, **kwargs)  # type: ignore[arg-type]
-
+    def new(*args: Any, **kwargs: Any) -> torch.Tensor:
+        # No parameter of a name: torch._dynamo compares them with those of its own version.
+        cls, *values = args
         if cls is not torch.Tensor:
-            return make(*args, **kwargs)
-        return _legacy(make, _default_type)(*args, **kwargs)
+            return stock_new(cls, *values, **kwargs)
+        return of_tensor(*values, **kwargs)
 
+    of_tensor = _legacy(functools.partial(stock_new, torch.Tensor), _default_type)
     patches.set(torch.Tensor, "__new__", new)
     patches.wrap(torch, "set_default_tensor_type", _set_default_tensor_type)
 
@@ -218,6 +233,20 @@ def _set_default_tensor_type(stock: Callable[[Any], None]) -> Callable[[Any], No
         stock(kind.original if isinstance(kind, _LegacyType) else kind)
 
     return set_default_tensor_type
+
+
+def _install_normal(patches: _patches.Patches) -> None:
+    # Not in the mode: that would not see a `with torch.device("cpu"):` around the call.
+    def wrap(stock: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def normal(*args: Any, **kwargs: Any) -> torch.Tensor:
+            moments = (*args[:2], kwargs.get("mean"), kwargs.get("std"), kwargs.get("out"))
+            if not any(isinstance(moment, torch.Tensor) for moment in moments) and _is_default():
+                kwargs.setdefault("device", _default())
+            return stock(*args, **kwargs)
+
+        return normal
+
+    patches.wrap(torch, "normal", wrap)
 
 
 def _install_random_state(patches: _patches.Patches) -> None:

@@ -11,7 +11,7 @@ import torch
 
 import altbackend
 import altbackend.alt as alt
-from altbackend import _C, _compatible
+from altbackend import _C, _build_info, _compatible
 
 
 def collect() -> dict[str, Any]:
@@ -27,7 +27,7 @@ def collect() -> dict[str, Any]:
             "torch": build["torch_version"],
             "arch": build["arch"],
             "compiler": build["compiler"],
-            "cpu_features": list(_cpu_features()),
+            "cpu_features": list(_build_info.CPU_FEATURES),
             "extension": str(_C.__spec__.origin) if _C.__spec__ else "",
         },
         "engine": {"name": build["engine"], "reason": _why(build["engine"])},
@@ -36,12 +36,6 @@ def collect() -> dict[str, Any]:
         "devices": [_device(index) for index in range(alt.device_count())],
         "environment": {name: os.environ.get(name) for name in sorted(_compatible.ENVIRONMENT)},
     }
-
-
-def _cpu_features() -> list[str]:
-    from altbackend import _build_info
-
-    return list(_build_info.CPU_FEATURES)
 
 
 def _why(engine: str) -> str:

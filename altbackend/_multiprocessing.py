@@ -1,8 +1,11 @@
-"""alt tensors between processes: sent as a copy through shared host memory, as no device memory is
-shared."""
+"""alt tensors between processes: their bytes are sent, as no device memory is shared.
+
+Unlike a cpu tensor's shared memory, they outlive the process that sent them.
+"""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -30,16 +33,29 @@ def _reducer(stock: Callable[[torch.Tensor], Any]) -> Callable[[torch.Tensor], A
                 "If you just want to transfer the data, call detach() on the tensor "
                 "before serializing (e.g., putting it on the queue)."
             )
-        on_cpu = tensor.detach().cpu()
-        is_parameter = isinstance(tensor, torch.nn.Parameter)
-        return _rebuild, (on_cpu, tensor.device.index, is_parameter, tensor.requires_grad)
+        on_cpu = tensor.detach().cpu().contiguous()
+        return _rebuild, (
+            ctypes.string_at(on_cpu.data_ptr(), on_cpu.nbytes),
+            tensor.dtype,
+            tensor.shape,
+            tensor.device.index,
+            isinstance(tensor, torch.nn.Parameter),
+            tensor.requires_grad,
+        )
 
     return reduce
 
 
 def _rebuild(
-    on_cpu: torch.Tensor, index: int, is_parameter: bool, requires_grad: bool
+    content: bytes,
+    dtype: torch.dtype,
+    shape: torch.Size,
+    index: int,
+    is_parameter: bool,
+    requires_grad: bool,
 ) -> torch.Tensor:
+    on_cpu = torch.empty(shape, dtype=dtype, device="cpu")
+    ctypes.memmove(on_cpu.data_ptr(), content, len(content))
     tensor = on_cpu.to(torch.device("alt", index))
     if is_parameter:
         return torch.nn.Parameter(tensor, requires_grad)

@@ -145,7 +145,7 @@ class EveryThread:
             run = thread.run
 
             def run_within() -> None:
-                del thread.run  # type: ignore[method-assign]  # the class's own again
+                vars(thread).pop("run", None)  # the class's own again
                 with context():
                     run()
 
@@ -161,12 +161,34 @@ class EveryThread:
 
 @contextlib.contextmanager
 def pushed(mode: TorchFunctionMode) -> Iterator[None]:
-    """The mode on top of this thread's stack; it may be removed elsewhere in between."""
+    """The mode on this thread's stack, on top unless it is there; it may be removed in between."""
+    if any(entry is mode for entry in _get_current_function_mode_stack()):
+        yield
+        return
     _push_mode(mode)
     try:
         yield
     finally:
         remove_mode(mode)
+
+
+def keep_in_backward(
+    patches: Patches, context: Callable[[], contextlib.AbstractContextManager[Any]]
+) -> None:
+    """Run ``context`` around what autograd's engine does, and so around custom functions and hooks.
+
+    torch takes each mode off the stack while the mode handles a call, and ``backward`` is such a
+    call: the Python code that the engine calls would run without any.
+    """
+
+    def wrap(engine: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with context():
+                return engine(*args, **kwargs)
+
+        return run
+
+    patches.wrap(torch.autograd, "_engine_run_backward", wrap)
 
 
 def is_alt(device: torch.device) -> bool:

@@ -41,8 +41,8 @@ def run(
         the exit status of the script. SystemExit passes through.
     """
     if kind == "script" and not os.path.exists(target):
-        problem = f"[Errno 2] No such file or directory: {os.path.abspath(target)!r}"
-        print(f"{sys.executable}: can't open file {target!r}: {problem}", file=sys.stderr)
+        path, problem = os.path.abspath(target), "[Errno 2] No such file or directory"
+        print(f"{sys.executable}: can't open file {path!r}: {problem}", file=sys.stderr)
         return 2
     if fallback is not None:
         _C.set_fallback_mode(fallback)
@@ -104,6 +104,8 @@ def _execute(source: bytes, filename: str, **attributes: object) -> None:
     global _main_before
     module = types.ModuleType("__main__")
     vars(module).update(__builtins__=__builtins__, **attributes)
+    if sys.version_info < (3, 14):
+        module.__annotations__ = {}
     _main_before = sys.modules.get("__main__")  # our own frames still run in it
     sys.modules["__main__"] = module
     exec(compile(source, filename, "exec", dont_inherit=True), vars(module))

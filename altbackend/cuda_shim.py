@@ -24,8 +24,8 @@ What shows through:
   stock ones: a cuda device of theirs is understood wherever it is handed to torch, but is not equal
   to an alt one;
 - threads that run already when it is enabled, and processes that are spawned, do not have it;
-- CUDA graphs, NCCL, NVML (``torch.cuda.utilization`` ...), custom CUDA or Triton kernels, and
-  DataParallel over several devices are not there; ``torch.version.cuda`` stays None.
+- CUDA graphs, NCCL, NVML (``torch.cuda.utilization`` ...) and custom CUDA or Triton kernels are not
+  there; ``torch.version.cuda`` stays None.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ import torch
 from torch.overrides import TorchFunctionMode, _push_mode
 
 import altbackend.alt as alt
-from altbackend import _patches
+from altbackend import _comm, _patches
 from altbackend.alt import _utils
 
 __all__ = ["disable", "enable", "enabled", "is_enabled"]
@@ -252,6 +252,8 @@ _MODE = _CudaIsAlt()
 
 def _install(patches: _patches.Patches) -> None:
     _patches.EveryThread(lambda: _patches.pushed(_MODE)).install(patches)
+    _patches.keep_in_backward(patches, lambda: _patches.pushed(_MODE))
+    _comm.install(patches)
     _install_devices(patches)
     _install_tensors(patches)
     _install_torch_cuda(patches)
@@ -333,12 +335,12 @@ def _install_torch_cuda(patches: _patches.Patches) -> None:
         return lambda *args, **kwargs: value
 
     for owner, name, value in (
-        (cuda, "_is_compiled", True),
         (cuda, "get_arch_list", []),
         (cuda, "get_gencode_flags", ""),
         (cuda, "get_sync_debug_mode", 0),
         (cuda, "is_current_stream_capturing", False),
         (cuda, "is_tf32_supported", False),
+        (cuda.nccl, "is_available", False),
         (cuda, "set_sync_debug_mode", None),
         (cuda.profiler, "start", None),
         (cuda.profiler, "stop", None),

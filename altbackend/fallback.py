@@ -22,7 +22,7 @@ class FallbackRow(TypedDict):
     op: str  # with its overload, such as "aten::cholesky_solve"
     calls: int
     bytes: int  # of the tensors that went in and came out
-    site: str  # "file.py:12" of the innermost Python frame outside torch, or ""
+    site: str  # "file.py:12 function" of the innermost Python frame outside torch, or "autograd"
 
 
 def fallback_report() -> list[FallbackRow]:

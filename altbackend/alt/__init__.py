@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from altbackend import _C
+from altbackend import _C, _build_info
 from altbackend.alt import _utils, amp, memory, random, streams, tensor_types
 from altbackend.alt._utils import DeviceLike, _get_device_index, checked_device_index
 from altbackend.alt.amp import get_amp_supported_dtype
@@ -208,7 +208,6 @@ def _cpu_name() -> str:
 def get_device_properties(device: DeviceLike = None) -> _AltDeviceProperties:
     """Name, memory (bytes), threads and capability of a device."""
     index = checked_device_index(device)
-    build = _C.build_info()
     major, minor = get_device_capability(index)
     return _AltDeviceProperties(
         name=get_device_name(index),
@@ -216,8 +215,8 @@ def get_device_properties(device: DeviceLike = None) -> _AltDeviceProperties:
         minor=minor,
         total_memory=mem_get_info(index)[1],
         multi_processor_count=int(_C.num_threads()),
-        engine=str(build["engine"]),
-        cpu_features=tuple(build["cpu_features"]),
+        engine=str(_C.build_info()["engine"]),
+        cpu_features=tuple(_build_info.CPU_FEATURES),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -20,63 +21,75 @@ __all__ = [
 ]
 
 
-class Stream(torch.Stream):
-    """A queue of work on one device.
+_Stream = torch.Stream
+_Event = torch.Event
+
+
+class _OnAlt(type):
+    """Metaclass of a name for ``torch.Stream`` or ``torch.Event`` on alt.
+
+    torch asks for these very classes in places, so that a class which inherits from them will not
+    do.
+    """
+
+    original: Any
+    make: Callable[..., Any]
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return cls.make(*args, **kwargs)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, cls.original) and instance.device.type == "alt"
+
+
+class Stream(metaclass=_OnAlt):
+    """A queue of work on one device: a ``torch.Stream``.
 
     Args:
         device: where, the current device by default.
         priority: lower is more urgent, as for cuda.
     """
 
-    def __new__(cls, device: DeviceLike = None, priority: int = 0, **kwargs: Any) -> Stream:
+    original = _Stream
+
+    @staticmethod
+    def make(device: DeviceLike = None, priority: int = 0, **kwargs: Any) -> torch.Stream:
+        """What calling the class does."""
         if "stream_id" in kwargs:
-            return super().__new__(cls, **kwargs)
-        index = checked_device_index(device)
-        return super().__new__(cls, device=torch.device("alt", index), priority=priority)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Everything is done by ``__new__``."""
+            return _Stream(priority=priority, **kwargs)
+        return _Stream(torch.device("alt", checked_device_index(device)), priority=priority)
 
 
-class Event(torch.Event):
-    """A point in a stream that can be waited for, and timed.
+class Event(metaclass=_OnAlt):
+    """A point in a stream that can be waited for, and timed: a ``torch.Event``.
 
     Args:
-        enable_timing: whether :meth:`elapsed_time` (milliseconds) may be asked.
+        enable_timing: whether ``elapsed_time`` (milliseconds) may be asked.
         blocking: whether waiting may sleep.
         interprocess: not supported, as for ``torch.Event``.
     """
 
-    def __new__(
-        cls, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False
-    ) -> Event:
-        return super().__new__(
-            cls, "alt", enable_timing=enable_timing, blocking=blocking, interprocess=interprocess
+    original = _Event
+
+    @staticmethod
+    def make(
+        enable_timing: bool = False, blocking: bool = False, interprocess: bool = False
+    ) -> torch.Event:
+        """What calling the class does."""
+        return _Event(
+            "alt", enable_timing=enable_timing, blocking=blocking, interprocess=interprocess
         )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Everything is done by ``__new__``."""
 
-
-def _as_stream(stream: torch.Stream) -> Stream:
-    return Stream(
-        stream_id=stream.stream_id,
-        device_index=stream.device_index,
-        device_type=stream.device_type,
-    )
-
-
-def current_stream(device: DeviceLike = None) -> Stream:
+def current_stream(device: DeviceLike = None) -> torch.Stream:
     """The stream that work on ``device`` goes to now."""
-    return _as_stream(torch._C._accelerator_getStream(checked_device_index(device)))
+    return torch._C._accelerator_getStream(checked_device_index(device))
 
 
-def default_stream(device: DeviceLike = None) -> Stream:
+def default_stream(device: DeviceLike = None) -> torch.Stream:
     """The stream that ``device`` starts with."""
-    index = checked_device_index(device)
-    return Stream(
-        stream_id=0, device_index=index, device_type=int(current_stream(index).device_type)
-    )
+    current = current_stream(device)
+    return _Stream(stream_id=0, device_index=current.device_index, device_type=current.device_type)
 
 
 def set_stream(stream: torch.Stream | None) -> None:

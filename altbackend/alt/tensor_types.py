@@ -15,8 +15,6 @@ DTYPES: dict[str, torch.dtype] = {
     "BoolTensor": torch.bool,
     "ByteTensor": torch.uint8,
     "CharTensor": torch.int8,
-    "ComplexDoubleTensor": torch.complex128,
-    "ComplexFloatTensor": torch.complex64,
     "DoubleTensor": torch.float64,
     "FloatTensor": torch.float32,
     "HalfTensor": torch.float16,
