@@ -23,7 +23,7 @@ class CudaOnCpu(TorchFunctionMode):
         """Call `func` with ``cuda`` read as ``cpu``."""
         if func is torch.Tensor.cuda:
             return args[0]
-        if func is torch.Tensor.is_cuda.__get__:  # type: ignore[attr-defined]
+        if func == torch.Tensor.is_cuda.__get__:  # type: ignore[attr-defined]
             return True
         args = tuple(_on_cpu(value) for value in args)
         kwargs = {key: _on_cpu(value) for key, value in (kwargs or {}).items()}
