@@ -13,7 +13,15 @@ from conformance.__main__ import main
 from conformance.notes.compare import differences, text_differences
 from conformance.notes.extract import extract
 from conformance.notes.values import NumberValue, Record, TensorValue, UnreadableValue
-from conformance.notes.verdict import AGREES, BOTH_RAISE, DIFFERS, EXPECTED, FAILS, Judge
+from conformance.notes.verdict import (
+    AGREES,
+    BOTH_RAISE,
+    DIFFERS,
+    EXPECTED,
+    FAILS,
+    NO_REFERENCE,
+    Judge,
+)
 
 PAGE = """
 # A page
@@ -243,6 +251,16 @@ def test_judge_leaves_out_what_two_stock_runs_disagree_on():
     ) == [AGREES, DIFFERS]
 
 
+def test_judge_has_no_reference_for_what_stock_does_not_know():
+    unknown = Record(0, "error", error_type="RuntimeError", error="no device string: alt")
+    assert judge(
+        ("a = f().to('alt')", unknown, unknown, ok(a=1)),
+        ("b = a + 1", error("NameError"), error("NameError"), ok(b=2)),
+        ("b = 3", ok(b=3), ok(b=3), ok(b=3)),
+        ("c = b", error("NameError"), error("NameError"), ok(c=3)),
+    ) == [NO_REFERENCE, NO_REFERENCE, AGREES, DIFFERS]
+
+
 def test_judge_excuses_numbers_of_two_generators_and_what_is_made_of_them():
     drawn = Record(0, "ok", changed={"a": NumberValue("float", 2)}, two_generators=True)
     assert judge(
@@ -367,17 +385,16 @@ def test_a_defect_on_alt_is_caught(tmp_path: Path):
         torch.nn.functional.relu = spoiled
         """
     page = "```\nx = torch.randn(4)\ny = F.relu(x)\nz = y * 2\nw = x * 2\n```\n"
-    status, result = check(page, tmp_path, setup=setup)
+    status, result = check(page, tmp_path, "--ways", "moved", setup=setup)
     assert status == 1
-    for way in ("default", "cuda", "moved"):
-        outcomes = {source: row[way]["outcome"] for source, row in statements(result).items()}
-        assert outcomes == {
-            "x = torch.randn(4)": AGREES,
-            "y = F.relu(x)": DIFFERS,
-            "z = y * 2": DIFFERS,
-            "w = x * 2": AGREES,
-        }
-        assert statements(result)["z = y * 2"][way]["follows_statement"] == 1
+    rows = {source: row["moved"] for source, row in statements(result).items()}
+    assert {source: row["outcome"] for source, row in rows.items()} == {
+        "x = torch.randn(4)": AGREES,
+        "y = F.relu(x)": DIFFERS,
+        "z = y * 2": DIFFERS,
+        "w = x * 2": AGREES,
+    }
+    assert rows["z = y * 2"]["follows_statement"] == 1
 
 
 def test_forbidden_fallbacks_fail(tmp_path: Path):
