@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from conformance.accuracy.check import CHECK as ACCURACY
+from conformance.fuzz import cli as fuzz_cli
 from conformance.modules.check import CHECK as MODULES
 from conformance.notes import cli as notes_cli
 from conformance.ops.check import CHECK as OPS
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     checks = parser.add_subparsers(dest="check", required=True, metavar="CHECK")
     notes_cli.add_parser(checks)
+    fuzz_cli.add_parser(checks)
     for check in DATABASE_CHECKS:
         add_database_check(checks, check.name, check.help, [check])
     add_database_check(checks, "all", "every database check", DATABASE_CHECKS)

@@ -14,29 +14,8 @@ DIGITS = 50
 
 # Elementary functions that mpmath calls as torch does, and the few that need a word.
 SAME_NAME = frozenset(
-    [
-        "exp",
-        "expm1",
-        "log",
-        "log10",
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "sinh",
-        "cosh",
-        "tanh",
-        "asinh",
-        "acosh",
-        "atanh",
-        "sqrt",
-        "erf",
-        "erfc",
-        "erfinv",
-        "digamma",
-    ]
+    ("exp", "expm1", "log", "log10", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh")
+    + ("tanh", "asinh", "acosh", "atanh", "sqrt", "erf", "erfc", "erfinv", "digamma")
 )
 OTHER_NAME: dict[str, Callable[[Any], Any]] = {
     "log2": lambda x: mpmath.log(x, 2),

@@ -1,0 +1,1 @@
+"""Random programs on alt and on stock CPU, step by step."""

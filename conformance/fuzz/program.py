@@ -1,0 +1,94 @@
+"""A program as a list of steps: what it does on a device, and the script that shows it.
+
+A step is a template of Python text over the tensors t0, t1, ... made so far. The same text is run
+on both devices and printed when they differ, so what is shown is what was run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from conformance.suite.outcome import (
+    Difference,
+    Tolerance,
+    compare_errors,
+    compare_values,
+    outcome,
+)
+
+# Programs are chains of operators, so an error of rounding grows along them.
+TOLERANCE = Tolerance(relative=1e-3, absolute=1e-4)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line. ``makes`` says that it binds the next tensor."""
+
+    text: str
+    makes: bool
+
+
+class Machine:
+    """The tensors of a program on one device."""
+
+    def __init__(self, device: str) -> None:
+        self.names: dict[str, Any] = {"torch": torch, "device": device}
+        self.count = 0
+
+    def run(self, step: Step) -> Any:
+        """Runs one line; what it bound is forgotten again where it raised."""
+        if step.makes:
+            exec(f"t{self.count} = {step.text}", self.names)
+            self.count += 1
+            return self.names[f"t{self.count - 1}"]
+        exec(step.text, self.names)
+        return None
+
+    def tensors(self) -> list[torch.Tensor]:
+        """All tensors made so far."""
+        return [self.names[f"t{i}"] for i in range(self.count)]
+
+
+def script(steps: list[Step], device: str = "alt") -> str:
+    """The program as a script that runs."""
+    lines = ["import torch", f"device = {device!r}"]
+    count = 0
+    for step in steps:
+        if step.makes:
+            lines.append(f"t{count} = {step.text}")
+            count += 1
+        else:
+            lines.append(step.text)
+    lines.append(f"for t in [{', '.join(f't{i}' for i in range(count))}]:\n    print(t)")
+    return "\n".join(lines)
+
+
+class Pair:
+    """A program running on stock CPU and on alt at once."""
+
+    def __init__(self) -> None:
+        self.stock, self.alt = Machine("cpu"), Machine("alt")
+        self.steps: list[Step] = []
+
+    def step(self, step: Step) -> bool:
+        """Runs a step on both and compares everything; whether it ran (stock did not raise)."""
+        stock, alt = outcome(self.stock.run, step), outcome(self.alt.run, step)
+        self.steps.append(step)
+        compare_errors(stock, alt)
+        if stock.error is not None:
+            self.steps.pop()
+            return False
+        for i, (a, b) in enumerate(zip(self.stock.tensors(), self.alt.tensors(), strict=True)):
+            compare_values(a, b, TOLERANCE, f"t{i}")
+            if a.stride() != b.stride() and a.numel() > 1:
+                raise Difference(f"t{i}: strides {b.stride()}, stock has {a.stride()}")
+            if a.requires_grad != b.requires_grad:
+                raise Difference(f"t{i}: requires_grad {b.requires_grad}")
+            if (a.grad is None) != (b.grad is None):
+                raise Difference(f"t{i}: only one has a gradient")
+            if a.grad is not None and b.grad is not None:
+                compare_values(a.grad, b.grad, TOLERANCE, f"t{i}.grad")
+        return True
