@@ -37,6 +37,7 @@ INDEXING = (
     "torch.stack([{t}, {t}])", "torch.where({t} > 0, {t}, {u})", "{t}.sort(0).values",
     "{t}.topk(1, 0).values", "{t}.roll(1, 0)", "{t}.tril()",
 )  # fmt: skip
+COPIES = ("{t}.cpu().clone().to(device)", "{t}.clone()", "{t}.contiguous()")
 AUTOGRAD = (
     "{t}.requires_grad_()", "{t}.sum().backward()", "({t} * {t}).mean().backward()",
     "{t}.detach_()",
@@ -85,8 +86,7 @@ def step(draw: st.DrawFn, tensors: int) -> Step:
     if kind == 4:
         return Step(f"{values['t']}.to(torch.{draw(st.sampled_from(DTYPES))})", makes=True)
     if kind == 5:
-        back = draw(st.sampled_from(["{t}.cpu().clone().to(device)", "{t}.clone()", "{t}.contiguous()"]))
-        return Step(back.format(**values), makes=True)
+        return Step(draw(st.sampled_from(COPIES)).format(**values), makes=True)
     if kind == 6:
         return Step(draw(st.sampled_from(INPLACE + AUTOGRAD)).format(**values), makes=False)
     table = VIEWS if kind == 7 else INDEXING
