@@ -16,6 +16,12 @@ void add_tap(Taps<T>& taps, int64_t index, T weight) {
   taps.weight.push_back(weight);
 }
 
+/// Rounds to float before it takes the floor, as stock does for double too.
+template <class T>
+int64_t floor_below(T position, int64_t size) {
+  return std::min(static_cast<int64_t>(std::floor(static_cast<float>(position))), size - 1);
+}
+
 template <class T>
 void add_linear(Taps<T>& taps, int64_t output, int64_t inputs, int64_t outputs, bool align_corners,
                 T scale) {
@@ -95,6 +101,17 @@ int64_t Taps<T>::count() const {
 }
 
 template <class T>
+Taps<T> identity_taps(int64_t size) {
+  Taps<T> result;
+  for (int64_t i = 0; i < size; ++i) {
+    result.first.push_back(i);
+    add_tap(result, i, T(1));
+  }
+  result.first.push_back(size);
+  return result;
+}
+
+template <class T>
 Taps<T> taps(Mode mode, int64_t inputs, int64_t outputs, bool align_corners,
              std::optional<double> scale_factor) {
   Taps<T> result;
@@ -106,8 +123,19 @@ Taps<T> taps(Mode mode, int64_t inputs, int64_t outputs, bool align_corners,
       case Mode::Nearest:
         add_tap(result, at::native::nearest_idx(output, inputs, outputs, scale_factor), T(1));
         break;
+      case Mode::NearestByScale:
+        add_tap(result, floor_below(scale * static_cast<T>(output), inputs), T(1));
+        break;
       case Mode::NearestExact:
         add_tap(result, at::native::nearest_exact_idx(output, inputs, outputs, scale_factor), T(1));
+        break;
+      case Mode::NearestExactByScale:
+        add_tap(result,
+                floor_below(at::native::area_pixel_compute_source_index<T>(
+                                scale, output, /*align_corners=*/false, /*cubic=*/false) +
+                                T(0.5),
+                            inputs),
+                T(1));
         break;
       case Mode::Linear:
         add_linear(result, output, inputs, outputs, align_corners, scale);
@@ -129,6 +157,8 @@ Taps<T> taps(Mode mode, int64_t inputs, int64_t outputs, bool align_corners,
 
 template struct Taps<float>;
 template struct Taps<double>;
+template Taps<float> identity_taps<float>(int64_t);
+template Taps<double> identity_taps<double>(int64_t);
 template Taps<float> taps<float>(Mode, int64_t, int64_t, bool, std::optional<double>);
 template Taps<double> taps<double>(Mode, int64_t, int64_t, bool, std::optional<double>);
 

@@ -10,7 +10,19 @@
 
 namespace alt::kernels::upsample {
 
-enum class Mode { Nearest, NearestExact, Linear, Cubic, LinearAntialias, CubicAntialias };
+/// Nearest takes sizes that are equal or double as such; NearestByScale goes by the scale alone,
+/// which differs where a scale was given that the sizes do not show. NearestExact and
+/// NearestExactByScale differ by a rounding. Stock has both of each.
+enum class Mode {
+  Nearest,
+  NearestByScale,
+  NearestExact,
+  NearestExactByScale,
+  Linear,
+  Cubic,
+  LinearAntialias,
+  CubicAntialias
+};
 
 /// Output i is the sum over j in [first[i], first[i + 1]) of weight[j] * input[index[j]].
 template <class T>
@@ -23,6 +35,10 @@ struct Taps {
   /// Taps of each output where all have the same number, else 0.
   int64_t count() const;
 };
+
+/// Every output is the input at its own position.
+template <class T>
+Taps<T> identity_taps(int64_t size);
 
 /// `align_corners` and `scale` (the scale_factor that was given) as in
 /// torch.nn.functional.interpolate.

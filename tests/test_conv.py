@@ -1,0 +1,207 @@
+"""Convolutions: geometry, groups, transposed, dtypes, memory formats, double backward, errors."""
+
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+from agreement import (
+    FLOATING,
+    assert_agrees,
+    assert_same_error,
+    check_op_samples,
+    copy_to,
+    op_samples,
+)
+from torch import nn
+
+CASES = 150
+
+
+@pytest.mark.parametrize(
+    ("op", "dtype"),
+    op_samples(
+        [
+            "nn.functional.conv1d",
+            "nn.functional.conv2d",
+            "nn.functional.conv3d",
+            "nn.functional.conv_transpose1d",
+            "nn.functional.conv_transpose2d",
+            "nn.functional.conv_transpose3d",
+        ],
+        [*FLOATING, torch.int64, torch.complex64],
+    ),
+)
+def test_samples(op, dtype):
+    check_op_samples(op, dtype, factor=4)
+
+
+def random_case(choose: random.Random) -> tuple[dict, bool, tuple[list, list, list | None]]:
+    """Keyword arguments, whether transposed, and the shapes of input, weight and bias."""
+    dimensions = choose.choice([1, 2, 2, 3])
+    transposed = choose.random() < 0.4
+    groups = choose.choice([1, 1, 2, 3])
+    channels, features = groups * choose.randint(1, 3), groups * choose.randint(1, 4)
+    if choose.random() < 0.2:  # depthwise
+        groups, features = channels, channels * choose.randint(1, 2)
+
+    def each(low: int, high: int) -> list[int]:
+        return [choose.randint(low, high) for _ in range(dimensions)]
+
+    kernel, stride, dilation = each(1, 3), each(1, 3), each(1, 2)
+    keywords = {
+        "stride": stride,
+        "padding": each(0, 2),
+        "dilation": dilation,
+        "groups": groups,
+    }
+    if transposed:
+        keywords["output_padding"] = [
+            choose.randint(0, max(pair) - 1) for pair in zip(stride, dilation, strict=True)
+        ]
+    sides = [channels, features // groups] if transposed else [features, channels // groups]
+    image = [choose.randint(1, 4), channels, *each(6, 9 if dimensions > 1 else 70)]
+    bias = [features] if choose.random() < 0.6 else None
+    return keywords, transposed, (image, [*sides, *kernel], bias)
+
+
+@pytest.mark.parametrize("dtype", FLOATING, ids=str)
+def test_random_geometry(dtype):
+    choose = random.Random(f"{dtype}")
+    torch.manual_seed(0)
+    for _ in range(CASES):
+        keywords, transposed, shapes = random_case(choose)
+        function = (
+            [F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d]
+            if transposed
+            else [F.conv1d, F.conv2d, F.conv3d]
+        )[len(shapes[0]) - 3]
+        tensors = [
+            torch.randn(s, dtype=torch.float64).to(dtype).requires_grad_() if s else None
+            for s in shapes
+        ]
+        # op_db's one_dnn results in half types are rounded in other places than ours.
+        assert_agrees(
+            lambda *t, f=function, k=keywords: f(*t, **k), *tensors, factor=4, strides=False
+        )
+
+
+# Large enough for strips of the image, blocks of channels and slices of the batch.
+@pytest.mark.parametrize(
+    ("image", "weight", "keywords"),
+    [
+        ((2, 16, 60, 70), (24, 16, 3, 3), {"padding": 1}),
+        ((1, 40, 50, 50), (8, 40, 5, 5), {"padding": 2, "stride": 2}),
+        ((16, 3, 32, 32), (8, 3, 3, 3), {}),
+        ((3, 64, 20, 20), (32, 64, 1, 1), {}),
+        ((2, 64, 20, 20), (64, 1, 3, 3), {"groups": 64, "padding": 1}),
+        ((1, 700, 6, 6), (20, 700, 3, 3), {"padding": 1}),
+        ((2, 4, 12, 20, 20), (6, 4, 3, 3, 3), {"padding": 1}),
+        ((4, 8, 3000), (16, 8, 9), {"dilation": 3}),
+    ],
+)
+def test_large(image, weight, keywords):
+    torch.manual_seed(0)
+    x = torch.randn(image, requires_grad=True)
+    w = torch.randn(weight).div(weight[1] ** 0.5).requires_grad_()
+    b = torch.randn(weight[0], requires_grad=True)
+    function = [F.conv1d, F.conv2d, F.conv3d][len(image) - 3]
+    assert_agrees(lambda *t: function(*t, **keywords), x, w, b, factor=16)
+    transpose = [F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d][len(image) - 3]
+    y = function(x, w, **keywords).detach().requires_grad_()
+    assert_agrees(lambda *t: transpose(*t, **keywords), y, w, factor=64)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16], ids=str)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_channels_last(channels, dtype):
+    torch.manual_seed(0)
+    x = torch.randn(2, channels, 7, 9, dtype=torch.float64).to(dtype)
+    w = torch.randn(6, channels, 3, 3, dtype=torch.float64).to(dtype)
+    last = {"memory_format": torch.channels_last}
+    for image, weight in ((x.to(**last), w), (x, w.to(**last)), (x.to(**last), w.to(**last))):
+        assert_agrees(F.conv2d, image.requires_grad_(), weight.requires_grad_(), factor=4)
+    volume = x[:, :, None].contiguous(memory_format=torch.channels_last_3d)
+    assert_agrees(F.conv3d, volume, w[:, :, None], factor=4)
+
+
+def test_double_backward():
+    x = torch.randn(2, 4, 6, 6, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(6, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    b = torch.randn(6, dtype=torch.float64, requires_grad=True)
+    assert_agrees(lambda *t: F.conv2d(*t, groups=2, padding=1), x, w, b, double_backward=True)
+    t = torch.randn(4, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+    assert_agrees(lambda *a: F.conv_transpose2d(*a, stride=2), x, t, double_backward=True)
+
+
+def test_gradients_of_some_operands_only():
+    x, w, b = torch.randn(2, 3, 5, 5), torch.randn(4, 3, 3, 3), torch.randn(4)
+    assert_agrees(F.conv2d, x.clone().requires_grad_(), w, b)
+    assert_agrees(F.conv2d, x, w.clone().requires_grad_(), b)
+    assert_agrees(F.conv2d, x, w, b.clone().requires_grad_())
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("mode", ["zeros", "circular"])
+def test_module(mode, padding):
+    torch.manual_seed(0)
+    module = nn.Conv2d(3, 5, (3, 4), padding=padding, padding_mode=mode)
+    parameters = [p.detach().requires_grad_() for p in module.parameters()]
+
+    def run(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        return module._conv_forward(x, weight, bias)
+
+    assert_agrees(run, torch.randn(2, 3, 8, 8, requires_grad=True), *parameters)
+
+
+def test_unbatched_and_empty():
+    w = torch.randn(4, 3, 3, 3, requires_grad=True)
+    assert_agrees(F.conv2d, torch.randn(3, 6, 6, requires_grad=True), w)
+    assert_agrees(F.conv2d, torch.randn(0, 3, 6, 6, requires_grad=True), w)
+    assert_agrees(F.conv_transpose2d, torch.randn(0, 4, 6, 6, requires_grad=True), w)
+
+
+def test_noncontiguous():
+    x = torch.randn(2, 9, 6, 3).permute(0, 3, 1, 2)[:, :, ::2]
+    w = torch.randn(3, 3, 3, 4).permute(3, 0, 1, 2)
+    assert_agrees(F.conv2d, x, w, strides=False)
+
+
+def test_weight_gradient_is_deterministic():
+    x, w, g = copy_to(
+        (torch.randn(13, 4, 20, 20), torch.randn(6, 4, 3, 3), torch.randn(13, 6, 18, 18)), "alt"
+    )
+    results = [torch.nn.grad.conv2d_weight(x, w.shape, g) for _ in range(5)]
+    assert all(torch.equal(r, results[0]) for r in results)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: F.conv2d(x, w[:, :2]),
+        lambda x, w: F.conv2d(x[:, :, :2], w),
+        lambda x, w: F.conv2d(x[0, 0], w),
+        lambda x, w: F.conv2d(x, w, x.new_ones(3)),
+        lambda x, w: F.conv2d(x, w, stride=0),
+        lambda x, w: F.conv2d(x, w, padding=-1),
+        lambda x, w: F.conv2d(x, w, dilation=0),
+        lambda x, w: F.conv2d(x, w, groups=2),
+        lambda x, w: F.conv2d(x, w, x.new_ones(4, dtype=torch.float64)),
+        lambda x, w: F.conv_transpose2d(x, w),
+        lambda x, w: F.conv_transpose2d(x, w.transpose(0, 1), output_padding=1),
+    ],
+)
+def test_errors(function):
+    assert_same_error(function, torch.randn(2, 3, 6, 6), torch.randn(4, 3, 3, 3))
+
+
+def test_mixed_dtypes_are_an_error():
+    assert_same_error(
+        F.conv2d,
+        torch.randn(2, 3, 6, 6),
+        torch.randn(4, 3, 3, 3).double(),
+        text="should be the same",
+    )
+    assert_same_error(
+        F.conv2d, torch.randn(2, 3, 6, 6).half(), torch.randn(4, 3, 3, 3), text="should be the same"
+    )

@@ -1,0 +1,230 @@
+"""Matrix products: layouts, empty sides, alpha and beta, dtypes, out=, threads, errors."""
+
+import itertools
+
+import pytest
+import torch
+from agreement import (
+    FLOATING,
+    assert_agrees,
+    assert_same,
+    assert_same_error,
+    check_op_samples,
+    copy_to,
+    op_samples,
+)
+
+import altbackend
+
+INTEGRAL = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64]
+COMPLEX = [torch.complex64, torch.complex128]
+# m, k, n; the last is cut into strips, the others are not.
+SIZES = [
+    (3, 4, 5),
+    (1, 1, 1),
+    (1, 7, 1),
+    (6, 5, 1),
+    (1, 5, 6),
+    (0, 3, 2),
+    (3, 0, 2),
+    (150, 90, 130),
+]
+
+
+def random(*shape: int, dtype: torch.dtype) -> torch.Tensor:
+    if dtype.is_floating_point or dtype.is_complex:
+        wide = torch.complex128 if dtype.is_complex else torch.float64
+        return torch.randn(shape, dtype=wide).to(dtype)
+    return torch.randint(0 if dtype == torch.uint8 else -9, 9, shape, dtype=dtype)
+
+
+def layouts(*shape: int, dtype: torch.dtype) -> list[torch.Tensor]:
+    """Matrices: rows contiguous, columns contiguous, part of another, neither, a single row.
+
+    The last is expanded on the device, as memory that overlaps itself cannot be copied to.
+    """
+    batch, rows, columns = shape[:-2], shape[-2], shape[-1]
+    return [
+        random(*shape, dtype=dtype),
+        random(*batch, columns, rows, dtype=dtype).mT,
+        random(*batch, rows + 1, columns + 3, dtype=dtype)[..., 1:, 3:],
+        random(*batch, 2 * rows, 2 * columns, dtype=dtype)[..., ::2, ::2],
+        random(*batch, 1, columns, dtype=dtype),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("op", "dtype"),
+    op_samples(
+        [
+            "mm",
+            "addmm",
+            "addmm.decomposed",
+            "bmm",
+            "baddbmm",
+            "addbmm",
+            "addmv",
+            "addr",
+            "mv",
+            "dot",
+            "vdot",
+            "matmul",
+            "__rmatmul__",
+            "inner",
+            "outer",
+            "einsum",
+            "tensordot",
+            "linalg.vecdot",
+            "linalg.multi_dot",
+            "nn.functional.linear",
+            "nn.functional.bilinear",
+        ],
+        [*FLOATING, torch.int64, torch.complex64, torch.complex128],
+    ),
+)
+def test_samples(op, dtype):
+    check_op_samples(op, dtype, factor=4)
+
+
+@pytest.mark.parametrize("dtype", FLOATING + INTEGRAL + COMPLEX, ids=str)
+@pytest.mark.parametrize("batch", [(), (3,), (0,), (40,)], ids=str)
+def test_layouts(batch, dtype):
+    torch.manual_seed(0)
+    add = torch.baddbmm if batch else torch.addmm
+    for size in SIZES:
+        if batch == (40,) and size[0] > 100:
+            continue
+        m, k, n = size
+        left, right = (*batch, m, k), (*batch, k, n)
+
+        def product(x, y, left=left, right=right):
+            return x.expand(left) @ y.expand(right)
+
+        def sum_with_product(s, x, y, beta, alpha, left=left, right=right):
+            return add(s, x.expand(left), y.expand(right), beta=beta, alpha=alpha)
+
+        for a, b in itertools.product(layouts(*left, dtype=dtype), layouts(*right, dtype=dtype)):
+            assert_agrees(product, a, b, factor=16)
+            for factors in ((1, 1), (2, 3), (0, 2), (1, 0)):
+                bias = random(n, dtype=dtype)
+                assert_agrees(sum_with_product, bias, a, b, *factors, factor=32)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float16, torch.complex64, torch.int32], ids=str
+)
+def test_out(dtype):
+    torch.manual_seed(0)
+    a, b = random(5, 6, dtype=dtype), random(6, 7, dtype=dtype)
+    for out in layouts(5, 7, dtype=dtype)[:4]:
+        assert_agrees(lambda o, x, y: torch.mm(x, y, out=o), out, a, b, factor=4)
+        assert_agrees(lambda o, x, y: o.addmm_(x, y, beta=2), out, a, b, factor=4)
+        assert_agrees(lambda o, x, y: torch.addmm(y[0], x, y, out=o), out, a, b, factor=4)
+        assert_agrees(lambda o, x, y: torch.bmm(x[None], y[None], out=o[None]), out, a, b, factor=4)
+
+
+def test_beta_zero_does_not_read():
+    nan = torch.full((4, 4), float("nan"))
+    a = torch.randn(4, 4)
+    for function in (
+        lambda s, x: torch.addmm(s, x, x, beta=0),
+        lambda s, x: torch.baddbmm(s[None], x[None], x[None], beta=0),
+        lambda s, x: torch.addbmm(s, x[None], x[None], beta=0),
+        lambda s, x: torch.addmv(s[0], x, x[0], beta=0),
+        lambda s, x: torch.addmm(s, x[:, :0], x[:0], beta=0),
+        lambda s, x: torch.addmv(s[0], x[:, :0], x[0, :0], beta=0),
+    ):
+        assert_agrees(function, nan, a)
+
+
+@pytest.mark.parametrize("dtype", FLOATING + INTEGRAL + COMPLEX, ids=str)
+def test_dot(dtype):
+    torch.manual_seed(0)
+    for n in (0, 1, 5, 1000):
+        x, y = random(2 * n, dtype=dtype)[::2], random(n, dtype=dtype)
+        assert_agrees(torch.dot, x, y, factor=64)
+        assert_agrees(torch.vdot, x, y, factor=64)
+    assert_agrees(
+        lambda x, y: torch.dot(x.expand(9), y),
+        random(1, dtype=dtype),
+        random(9, dtype=dtype),
+        factor=8,
+    )
+
+
+def test_conjugate_and_negative_views():
+    a, b = torch.randn(4, 5, dtype=torch.complex64), torch.randn(4, 6, dtype=torch.complex64)
+    assert_agrees(lambda x, y: x.mH @ y, a, b)
+    assert_agrees(lambda x, y: x.conj().imag.mT @ y.imag, a, b)
+    assert_agrees(lambda x, y: torch.dot(x[0].conj(), y[0, :5]), a, b)
+
+
+@pytest.mark.parametrize("use_gelu", [False, True])
+def test_addmm_activation(use_gelu):
+    arguments = torch.randn(7), torch.randn(3, 5), torch.randn(5, 7)
+    assert_agrees(lambda *a: torch._addmm_activation(*a, use_gelu=use_gelu), *arguments)
+
+
+def test_many_threads_give_the_same_bits():
+    """Which thread computes a strip of the product changes nothing."""
+    a, b = copy_to((torch.randn(700, 300), torch.randn(300, 500)), "alt")
+    first = a @ b
+    for _ in range(5):
+        assert torch.equal(a @ b, first)
+
+
+def test_gradient_through_a_linear_layer():
+    x = torch.randn(2, 3, 5, requires_grad=True)
+    weight, bias = torch.randn(4, 5, requires_grad=True), torch.randn(4, requires_grad=True)
+    assert_agrees(torch.nn.functional.linear, x, weight, bias, double_backward=True)
+
+
+def test_single_columns_of_a_wide_matrix():
+    """A vector whose elements are far apart reaches BLAS as a matrix with one column."""
+    wide = torch.randn(50, 4000)
+    assert_agrees(lambda w: torch.mv(w.t(), w[:, 7]), wide, factor=8)
+    assert_agrees(lambda w: w[:, 3:4] @ w[:1, :9], wide)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a, d: torch.mm(a, d),
+        lambda a, d: torch.addmm(d, a, a),
+        lambda a, d: torch.bmm(a[None], d[None]),
+        lambda a, d: torch.baddbmm(d[None], a[None], a[None]),
+        lambda a, d: torch.mv(a, d[0]),
+        lambda a, d: torch.dot(a[0], d[0]),
+        lambda a, d: torch.mm(a, a[:1]),
+        lambda a, d: torch.mm(a, a[0]),
+        lambda a, d: torch.bmm(a[None], a[None, :1]),
+        lambda a, d: torch.addmm(torch.ones(3, device=a.device), a, a),
+        lambda a, d: torch.addmv(torch.ones(3, device=a.device), a, a[0]),
+        lambda a, d: torch.dot(a, a),
+        lambda a, d: torch.dot(a[0], a[0, :1]),
+        lambda a, d: torch.vdot(a[0], a[0, :1]),
+        lambda a, d: torch.mm(a.bool(), a.bool()),
+        lambda a, d: torch.bmm(a[None].bool(), a[None].bool()),
+        lambda a, d: torch.mv(a.bool(), a[0].bool()),
+        lambda a, d: torch.dot(a[0].bool(), a[0].bool()),
+        lambda a, d: torch.mm(a, a, out=d),
+        lambda a, d: torch.addmm(a, a, a, alpha=1j),
+    ],
+)
+def test_errors(function):
+    a = torch.randn(2, 2)
+    assert_same_error(function, a, a.double())
+
+
+def test_error_leaves_the_result_alone():
+    out = torch.ones(2, 2, device="alt")
+    with pytest.raises(RuntimeError):
+        torch.mm(out, out[:1], out=out)
+    assert_same(out, torch.ones(2, 2))
+
+
+def test_products_of_two_devices():
+    with pytest.raises(RuntimeError, match="same device"):
+        torch.mm(torch.ones(2, 2, device="alt"), torch.ones(2, 2))
+    with altbackend.no_fallback():
+        torch.mm(torch.ones(2, 2, device="alt"), torch.ones(2, 2, device="alt"))
