@@ -20,6 +20,8 @@ TOLERANCE = {
     torch.float32: 2e-5,
     torch.float16: 8e-3,
     torch.bfloat16: 6e-2,
+    torch.complex128: 1e-10,
+    torch.complex64: 2e-5,
 }
 
 

