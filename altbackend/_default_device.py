@@ -51,8 +51,13 @@ def use() -> _patches.Patches:
 @contextlib.contextmanager
 def _as_this_thread() -> Iterator[None]:
     torch.set_default_device("alt")
-    with _patches.pushed(_MODE):
-        yield
+    try:
+        with _patches.pushed(_MODE):
+            yield
+    finally:
+        # A thread that ends with a mode on its stack drops it without the interpreter's lock; when
+        # the process is ending too, that aborts it.
+        torch.set_default_device(None)
 
 
 @contextlib.contextmanager

@@ -300,13 +300,37 @@ ON_CPU_ONLY = {
 }
 
 
-@pytest.mark.parametrize("keep_cuda", [False, True], ids=["shim", "keep-cuda"])
+ALL = f"""
+import contextlib, io, json, textwrap, traceback, torch, torch.utils.data
+printed = {{}}
+for name, body in {ON_CPU_ONLY!r}.items():
+    torch.manual_seed(0)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        try:
+            exec(textwrap.dedent(body), {{"torch": torch, "__name__": "__main__"}})
+        except Exception:
+            print(traceback.format_exc())
+    printed[name] = out.getvalue().splitlines()
+print(json.dumps(printed))
+"""
+
+
+@pytest.fixture(scope="module")
+def printed() -> dict[str, dict[str, list[str]]]:
+    """What each script prints, by where it runs."""
+    return {
+        "cpu": json.loads(output(python("-c", ALL))),
+        "alt": json.loads(output(run("-c", ALL))),
+        "alt, no shim": json.loads(output(run("--keep-cuda", "-c", ALL))),
+    }
+
+
+@pytest.mark.parametrize("where", ["alt", "alt, no shim"])
 @pytest.mark.parametrize("name", ON_CPU_ONLY)
-def test_scripts_for_the_cpu(script, name: str, keep_cuda: bool) -> None:
-    body = textwrap.dedent(ON_CPU_ONLY[name])
-    path = script("import torch, torch.utils.data\ntorch.manual_seed(0)\n" + body)
-    options = ["--keep-cuda"] if keep_cuda else []
-    assert output(run(*options, path)) == output(python(path))
+def test_scripts_for_the_cpu(printed, name: str, where: str) -> None:
+    assert "Traceback (most recent call last):" not in printed["cpu"][name]
+    assert printed[where][name] == printed["cpu"][name]
 
 
 def test_explicit_cpu_is_respected(script) -> None:
@@ -352,9 +376,9 @@ def test_numpy_of_an_alt_tensor_is_refused_as_cudas_is(script) -> None:
 
 
 def test_fallback_option_and_report(script) -> None:
-    path = script("import torch\nx = torch.eye(2)\ntorch.geqrf(x)\nprint((x + x).sum().item())\n")
+    path = script("import torch\nx = torch.ones(1, 1)\ntorch.geqrf(x)\nprint((x + x).item())\n")
     process = run("--report", path)
-    assert output(process) == "4.0"
+    assert output(process) == "2.0"
     head, *rows = process.stderr.strip().split("\n")
     assert head.startswith("altbackend: ") and "fallbacks" in head and "native calls" in head
     assert any("geqrf" in row and path in row for row in rows)
@@ -362,7 +386,7 @@ def test_fallback_option_and_report(script) -> None:
     process = run("--fallback=forbid", path)
     assert process.returncode == 1 and "geqrf" in process.stderr
     assert "NotImplementedError" in process.stderr
-    assert output(run("--fallback=allow", path, ALT_FALLBACK="forbid")) == "4.0"
+    assert output(run("--fallback=allow", path, ALT_FALLBACK="forbid")) == "2.0"
     assert run(path, ALT_FALLBACK="forbid").returncode == 1
 
 
