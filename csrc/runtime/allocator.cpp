@@ -8,8 +8,10 @@
 #include <sstream>
 #include <vector>
 
+#include "runtime/backward_thread.h"
 #include "runtime/device.h"
 #include "runtime/environment.h"
+#include "runtime/fork.h"
 #include "runtime/heap.h"
 #include "runtime/system_memory.h"
 
@@ -49,6 +51,7 @@ Heaps& all_heaps() {
     Heaps* made = make_heaps();
     // Nobody else holds a lock at the moment of a fork: the child finds its memory as it was.
     pthread_atfork(&lock_all, &unlock_all, &unlock_all);
+    prepare_for_forks();
     return made;
   }();
   return heaps;
@@ -159,6 +162,7 @@ c10::DeviceAllocator& device_allocator() {
 }
 
 c10::DataPtr allocate(size_t size, c10::DeviceIndex device) {
+  run_backward_in_calling_thread();
   device = resolve_device(device);
   const c10::Device on(c10::DeviceType::PrivateUse1, device);
   if (size == 0) return {nullptr, nullptr, &release, on};

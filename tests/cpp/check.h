@@ -6,6 +6,13 @@
 #include <exception>
 #include <string>
 
+#if defined(__SANITIZE_THREAD__)
+// Tests start threads in forked children; the thread sanitizer ends those unless told not to.
+extern "C" inline const char* __tsan_default_options() {
+  return "die_after_fork=0";
+}
+#endif
+
 namespace check {
 
 inline int failures = 0;
