@@ -1,4 +1,4 @@
-"""The generator: its states, seeds and copies. What it draws is tested with the random operators."""
+"""The generator: states, seeds and copies. What it draws is tested with the random operators."""
 
 import copy
 import pickle

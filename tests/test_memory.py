@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
+from altbackend import alt
+
 MIB = 1 << 20
 RunPython = Callable[..., str]
 
@@ -13,20 +15,20 @@ RunPython = Callable[..., str]
 @pytest.fixture(autouse=True)
 def empty_cache() -> Iterator[None]:
     gc.collect()
-    torch.alt.empty_cache()
+    alt.empty_cache()
     yield
-    torch.alt.set_per_process_memory_fraction(1.0)
+    alt.set_per_process_memory_fraction(1.0)
 
 
 def allocated() -> int:
-    return torch.alt.memory_allocated()
+    return alt.memory_allocated()
 
 
 def test_a_tensor_counts_while_it_lives() -> None:
     before = allocated()
     x = torch.empty(1 << 20, device="alt")
     assert allocated() - before == 4 * MIB
-    assert torch.alt.memory_reserved() >= allocated()
+    assert alt.memory_reserved() >= allocated()
     view = x[10:]
     del x
     assert allocated() - before == 4 * MIB, "a view holds the memory"
@@ -41,35 +43,35 @@ def test_memory_is_aligned() -> None:
 
 def test_freed_memory_is_used_again() -> None:
     pointer = torch.empty(10 * MIB, device="alt").data_ptr()
-    reserved = torch.alt.memory_reserved()
+    reserved = alt.memory_reserved()
     for _ in range(5):
         assert torch.empty(10 * MIB, device="alt").data_ptr() == pointer
-    assert torch.alt.memory_reserved() == reserved
+    assert alt.memory_reserved() == reserved
 
 
 def test_empty_cache_gives_back_what_no_tensor_holds() -> None:
     held = torch.ones(1000, device="alt")
     torch.empty(50 * MIB, device="alt")
-    reserved = torch.alt.memory_reserved()
-    torch.alt.empty_cache()
-    assert torch.alt.memory_reserved() <= reserved - 200 * MIB
+    reserved = alt.memory_reserved()
+    alt.empty_cache()
+    assert alt.memory_reserved() <= reserved - 200 * MIB
     assert held.sum().item() == 1000
 
 
 def test_peaks() -> None:
-    torch.alt.reset_peak_memory_stats()
+    alt.reset_peak_memory_stats()
     before = allocated()
     torch.empty(3 * MIB, device="alt")
-    assert torch.alt.max_memory_allocated() - before == 12 * MIB
-    torch.alt.reset_peak_memory_stats()
-    assert torch.alt.max_memory_allocated() == before
+    assert alt.max_memory_allocated() - before == 12 * MIB
+    alt.reset_peak_memory_stats()
+    assert alt.max_memory_allocated() == before
 
 
 def test_totals() -> None:
-    torch.alt.reset_accumulated_memory_stats()
+    alt.reset_accumulated_memory_stats()
     for _ in range(3):
         torch.empty(MIB, device="alt")
-    stats = torch.alt.memory_stats()
+    stats = alt.memory_stats()
     assert stats["allocation.all.allocated"] == 3
     assert stats["allocation.all.freed"] == 3
     assert stats["allocated_bytes.large_pool.allocated"] == 12 * MIB
@@ -78,9 +80,9 @@ def test_totals() -> None:
 
 def test_torch_accelerator_says_the_same() -> None:
     x = torch.empty(1000, device="alt")
-    assert torch.accelerator.memory_allocated() == torch.alt.memory_allocated() > 0
-    assert torch.accelerator.memory_reserved() == torch.alt.memory_reserved()
-    ours, theirs = torch.alt.memory_stats(), torch.accelerator.memory_stats()
+    assert torch.accelerator.memory_allocated() == alt.memory_allocated() > 0
+    assert torch.accelerator.memory_reserved() == alt.memory_reserved()
+    ours, theirs = alt.memory_stats(), torch.accelerator.memory_stats()
     assert {key: theirs[key] for key in ours} == ours
     del x
     torch.accelerator.reset_peak_memory_stats()
@@ -90,7 +92,7 @@ def test_torch_accelerator_says_the_same() -> None:
 
 
 def test_memory_of_the_system() -> None:
-    free, total = torch.alt.mem_get_info()
+    free, total = alt.mem_get_info()
     assert 0 < free <= total
     assert torch.accelerator.get_memory_info()[1] == total
 
@@ -98,10 +100,10 @@ def test_memory_of_the_system() -> None:
 @pytest.mark.parametrize("elements", [1 << 40, 1 << 45, (1 << 60) // 8])
 def test_more_than_there_is(elements: int) -> None:
     before = allocated()
-    ooms = torch.alt.memory_stats()["num_ooms"]
+    ooms = alt.memory_stats()["num_ooms"]
     with pytest.raises(torch.OutOfMemoryError, match=r"alt out of memory. Tried to allocate .*iB"):
         torch.empty(elements, device="alt")
-    assert torch.alt.memory_stats()["num_ooms"] == ooms + 1
+    assert alt.memory_stats()["num_ooms"] == ooms + 1
     assert allocated() == before
     assert torch.ones(3, device="alt").sum().item() == 3
 
@@ -118,23 +120,23 @@ def test_sizes_that_overflow_are_refused_as_on_cpu() -> None:
 
 def test_an_operator_that_runs_out_of_memory_changes_nothing() -> None:
     x = torch.ones(4 * MIB, device="alt")
-    _, total = torch.alt.mem_get_info()
-    torch.alt.set_per_process_memory_fraction((torch.alt.memory_reserved() + MIB) / total)
+    _, total = alt.mem_get_info()
+    alt.set_per_process_memory_fraction((alt.memory_reserved() + MIB) / total)
     with pytest.raises(torch.OutOfMemoryError):
         torch.empty(20 * MIB, device="alt")
     with pytest.raises(torch.OutOfMemoryError):
         x.repeat(20)
-    torch.alt.set_per_process_memory_fraction(1.0)
+    alt.set_per_process_memory_fraction(1.0)
     assert x.sum().item() == 4 * MIB
 
 
 def test_the_cache_makes_room_before_memory_is_out() -> None:
     torch.empty(40 * MIB, dtype=torch.uint8, device="alt")
-    _, total = torch.alt.mem_get_info()
-    torch.alt.set_per_process_memory_fraction((torch.alt.memory_reserved() + 20 * MIB) / total)
-    retries = torch.alt.memory_stats()["num_alloc_retries"]
+    _, total = alt.mem_get_info()
+    alt.set_per_process_memory_fraction((alt.memory_reserved() + 20 * MIB) / total)
+    retries = alt.memory_stats()["num_alloc_retries"]
     assert torch.empty(55 * MIB, dtype=torch.uint8, device="alt").numel() == 55 * MIB
-    assert torch.alt.memory_stats()["num_alloc_retries"] == retries + 1
+    assert alt.memory_stats()["num_alloc_retries"] == retries + 1
 
 
 def test_limit_from_the_environment(run_python: RunPython) -> None:

@@ -6,6 +6,8 @@ import time
 import pytest
 import torch
 
+from altbackend import alt
+
 
 def test_streams_differ() -> None:
     first, second = torch.Stream("alt"), torch.Stream("alt", priority=-1)
@@ -98,13 +100,13 @@ def test_elapsed_time_needs_timing() -> None:
 
 
 def test_torch_alt_has_the_names_of_torch_cuda() -> None:
-    stream = torch.alt.Stream()
-    with torch.alt.stream(stream):
-        assert torch.alt.current_stream() == stream
-    assert torch.alt.current_stream() == torch.alt.default_stream()
-    begin, end = (torch.alt.Event(enable_timing=True) for _ in range(2))
+    stream = alt.Stream()
+    with alt.stream(stream):
+        assert alt.current_stream() == stream
+    assert alt.current_stream() == alt.default_stream()
+    begin, end = (alt.Event(enable_timing=True) for _ in range(2))
     begin.record()
     end.record()
-    torch.alt.synchronize()
-    assert isinstance(begin, torch.alt.Event) and not isinstance(stream, torch.alt.Event)
+    alt.synchronize()
+    assert isinstance(begin, alt.Event) and not isinstance(stream, alt.Event)
     assert begin.elapsed_time(end) >= 0
