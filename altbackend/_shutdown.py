@@ -1,10 +1,11 @@
 """A calm end of the process: autograd's threads hold nothing of Python's when the interpreter goes.
 
-Backward on a device runs on a thread of autograd's own. ``backward`` returns when the gradients are
-there, while that thread still has to drop the call's record, in it a Python object (the
-``contextvars`` that torch.autograd.graph stashes for it). A script that ends just then takes the
-interpreter away from under the thread, and the process aborts ("terminate called without an active
-exception"). Any accelerator of torch's has this race; a fast small device meets it often.
+Backward on a device may run on a thread of autograd's own (csrc/runtime/backward_thread.h says when
+it does not). ``backward`` returns when the gradients are there, while that thread still has to drop
+the call's record, in it a Python object (the ``contextvars`` that torch.autograd.graph stashes for
+it). A script that ends just then takes the interpreter away from under the thread, and the process
+aborts ("terminate called without an active exception"). Any accelerator of torch's has this race; a
+fast small device meets it often.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def _one_backward(device: torch.device) -> None:
     # torch.autograd.backward would stash the object that all this is about. No result is asked for,
     # as the thread would hold that too; the gradient goes to the leaf.
     engine = torch.autograd.Variable._execution_engine  # type: ignore[attr-defined]
-    engine.run_backward((root,), (gradient,), True, False, (), True, True)
+    with torch.autograd.set_multithreading_enabled(True):
+        engine.run_backward((root,), (gradient,), True, False, (), True, True)
 
 
 def _has_autograd_thread() -> bool:
