@@ -222,6 +222,13 @@ def test_settings_that_are_wrong(name: str, value: str) -> None:
         _compatible.check_environment({name: value})
 
 
+def test_engine_that_is_not_there_yet() -> None:
+    with pytest.raises(
+        ImportError, match="ALT_ENGINE='cuda' asks for an engine .* lacks; unset it"
+    ):
+        _compatible.check_environment({"ALT_ENGINE": "cuda"})
+
+
 def test_patch_versions_of_torch_are_alike() -> None:
     _compatible.check_torch("2.13.1+cu130", "2.13.0+cpu")
     with pytest.raises(ImportError, match="rebuild"):
