@@ -72,7 +72,8 @@ def as_text() -> str:
         f"altbackend {versions['altbackend']}, torch {versions['torch']}, "
         f"Python {versions['python']}",
         "",
-        f"built for    torch {build['torch']}, ALT_ARCH={build['arch']}, by compiler {build['compiler']}",
+        f"built for    torch {build['torch']}, ALT_ARCH={build['arch']}",
+        f"compiler     {build['compiler']}",
         f"needs        {', '.join(build['cpu_features']) or 'no particular instructions'}",
         f"extension    {build['extension']}",
         f"engine       {engine['name']} ({engine['reason']})",
