@@ -1,0 +1,104 @@
+// normal_: the fill of a contiguous tensor of 16 elements or more by Box-Muller on blocks of 16,
+// and one element at a time otherwise, as stock does, so that a seed gives the same bits.
+//
+// float runs on 8 AVX2 lanes with the logarithm and sine of avx_mathfun (a public header of torch),
+// because stock's bits are those of these polynomials; double and other processors use libm.
+#include <ATen/TensorIterator.h>
+#include <ATen/core/Tensor.h>
+
+#include <mutex>
+
+#include "kernels/random.h"
+
+#if defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define CPU_CAPABILITY_AVX2
+#include <ATen/native/cpu/avx_mathfun.h>
+#undef CPU_CAPABILITY_AVX2
+#define ALT_NORMAL_AVX2
+#endif
+
+namespace alt::kernels {
+namespace {
+
+using draws::unit_uniform;
+
+constexpr int64_t kBlock = 16;
+
+/// Sixteen uniforms become sixteen normals: element j and element j + 8 make one pair.
+template <class Real>
+void normal_from_uniform(Real* block, Real mean, Real std) {
+  for (int j = 0; j < 8; ++j) {
+    const Real radius = std::sqrt(-2 * std::log(1 - block[j]));
+    const auto theta = static_cast<Real>(2.0f * c10::pi<double> * block[j + 8]);
+    block[j] = std::fma(radius * std::cos(theta), std, mean);
+    block[j + 8] = std::fma(radius * std::sin(theta), std, mean);
+  }
+}
+
+#ifdef ALT_NORMAL_AVX2
+template <>
+void normal_from_uniform<float>(float* block, float mean, float std) {
+  const __m256 u1 = _mm256_sub_ps(_mm256_set1_ps(1.0f), _mm256_loadu_ps(block));
+  const __m256 u2 = _mm256_loadu_ps(block + 8);
+  const __m256 radius = _mm256_sqrt_ps(_mm256_mul_ps(_mm256_set1_ps(-2.0f), log256_ps(u1)));
+  const __m256 theta =
+      _mm256_mul_ps(_mm256_set1_ps(static_cast<float>(2.0f * c10::pi<double>)), u2);
+  __m256 sine;
+  __m256 cosine;
+  sincos256_ps(theta, &sine, &cosine);
+  const __m256 mean8 = _mm256_set1_ps(mean);
+  const __m256 std8 = _mm256_set1_ps(std);
+  _mm256_storeu_ps(block, _mm256_fmadd_ps(_mm256_mul_ps(radius, cosine), std8, mean8));
+  _mm256_storeu_ps(block + 8, _mm256_fmadd_ps(_mm256_mul_ps(radius, sine), std8, mean8));
+}
+#endif
+
+template <class T>
+void normal_blocks(T* data, int64_t size, double mean, double std, HostGenerator& generator) {
+  using Real = opmath_t<T>;
+  Real uniforms[kBlock];
+  const auto block = [&](T* out) {
+    for (Real& value : uniforms) {
+      value = unit_uniform<Real>(generator);
+    }
+    normal_from_uniform(uniforms, static_cast<Real>(mean), static_cast<Real>(std));
+    for (int64_t j = 0; j < kBlock; ++j) {
+      out[j] = static_cast<T>(uniforms[j]);
+    }
+  };
+  if constexpr (std::is_same_v<T, Real>) {
+    // All uniforms are drawn before the ragged end is drawn anew, the leftover ones included.
+    for (int64_t i = 0; i + kBlock <= size; i += kBlock) {
+      block(data + i);
+    }
+    for (int64_t i = 0; i < size % kBlock; ++i) {
+      unit_uniform<Real>(generator);
+    }
+  } else {
+    for (int64_t i = 0; i + kBlock <= size; i += kBlock) {
+      block(data + i);
+    }
+  }
+  if (size % kBlock != 0) {
+    block(data + size - kBlock);
+  }
+}
+
+}  // namespace
+
+void normal(const at::TensorBase& self, const double mean, const double std,
+            std::optional<at::Generator> generator_argument) {
+  HostGenerator& generator = *get_generator(generator_argument);
+  visit<FloatingAndHalfTypes>(self.scalar_type(), "normal_kernel_cpu", [&]<class T>() {
+    std::lock_guard lock(generator.mutex_);
+    if (self.numel() >= kBlock && self.is_contiguous()) {
+      normal_blocks(self.mutable_data_ptr<T>(), self.numel(), mean, std, generator);
+    } else {
+      auto iter = at::TensorIterator::borrowing_nullary_op(self);
+      draws::serial_fill<T>(iter, [&] { return draws::normal(generator, mean, std); });
+    }
+  });
+}
+
+}  // namespace alt::kernels
