@@ -1,0 +1,167 @@
+// gather, scatter, scatter_add and scatter_reduce. The front ends are PyTorch's; these are the
+// stubs.
+#include <ATen/core/Tensor.h>
+#include <ATen/native/ReductionType.h>
+
+#include "kernels/index_check.h"
+#include "kernels/scatter_lanes.h"
+#include "kernels/scatter_reductions.h"
+#include "loops/dtype.h"
+
+namespace alt::kernels {
+namespace {
+
+void check_index(const at::Tensor& index, int64_t dim, const at::Tensor& self) {
+  check_index_of_dimension(index, dim, self.dim() > 0 ? self.size(dim) : 1);
+}
+
+template <class Body>
+void visit_index_type(const at::Tensor& index, Body&& body) {
+  if (index.scalar_type() == at::kInt) {
+    body.template operator()<int32_t>();
+  } else {
+    body.template operator()<int64_t>();
+  }
+}
+
+/// combine(self[index], source) for all elements of the index, in their order along `dim`.
+template <class T, class Combine>
+void scatter_elements(const at::Tensor& self, int64_t dim, const at::Tensor& index,
+                      const at::Tensor& source, Combine combine) {
+  const Lanes lanes(self, index, source, dim);
+  const int64_t stride = lanes.fixed_dim_stride();
+  visit_index_type(index, [&]<class Index>() {
+    lanes.run({static_cast<char*>(self.mutable_data_ptr()),
+               const_cast<char*>(static_cast<const char*>(index.const_data_ptr())),
+               const_cast<char*>(static_cast<const char*>(source.const_data_ptr()))},
+              /*meet=*/true, [&](char* target, const char* where, const char* value) {
+                combine(
+                    *reinterpret_cast<T*>(target + *reinterpret_cast<const Index*>(where) * stride),
+                    *reinterpret_cast<const T*>(value));
+              });
+  });
+}
+
+/// combine(self[index], value) with the same value everywhere.
+template <class T, class Combine>
+void scatter_value(const at::Tensor& self, int64_t dim, const at::Tensor& index, T value,
+                   Combine combine) {
+  const Lanes lanes(self, index, index, dim);
+  const int64_t stride = lanes.fixed_dim_stride();
+  visit_index_type(index, [&]<class Index>() {
+    char* positions = const_cast<char*>(static_cast<const char*>(index.const_data_ptr()));
+    lanes.run({static_cast<char*>(self.mutable_data_ptr()), positions, positions}, /*meet=*/true,
+              [&](char* target, const char* where, const char*) {
+                combine(
+                    *reinterpret_cast<T*>(target + *reinterpret_cast<const Index*>(where) * stride),
+                    value);
+              });
+  });
+}
+
+/// Reductions in half precision accumulate in float, and are rounded once.
+template <class Body>
+void with_wide_sums(const at::Tensor& self, const at::Tensor& source, Body&& body) {
+  if (at::isReducedFloatingType(self.scalar_type())) {
+    const auto wide = self.to(at::kFloat);
+    body(wide, source.to(at::kFloat));
+    self.copy_(wide);
+  } else {
+    body(self, source);
+  }
+}
+
+template <class Combine>
+void scatter_combine(const char* name, const at::Tensor& self, int64_t dim, const at::Tensor& index,
+                     const at::Tensor& source, Combine combine) {
+  check_index(index, dim, self);
+  with_wide_sums(self, source, [&](const at::Tensor& target, const at::Tensor& values) {
+    visit<AllTypesAndComplex>(target.scalar_type(), name, [&]<class T>() {
+      scatter_elements<T>(target, dim, index, values, combine);
+    });
+  });
+}
+
+template <class Combine>
+void scatter_ordered(const char* name, const at::Tensor& self, int64_t dim, const at::Tensor& index,
+                     const at::Tensor& source, Combine combine) {
+  check_index(index, dim, self);
+  with_wide_sums(self, source, [&](const at::Tensor& target, const at::Tensor& values) {
+    visit<AllTypes>(target.scalar_type(), name,
+                    [&]<class T>() { scatter_elements<T>(target, dim, index, values, combine); });
+  });
+}
+
+}  // namespace
+
+void gather(const at::Tensor& result, const at::Tensor& self, int64_t dim,
+            const at::Tensor& index) {
+  check_index(index, dim, self);
+  const Lanes lanes(self, index, result, dim);
+  const int64_t stride = lanes.fixed_dim_stride();
+  visit_index_type(index, [&]<class Index>() {
+    visit_element_size(static_cast<int64_t>(self.element_size()), [&]<class T>() {
+      lanes.run({const_cast<char*>(static_cast<const char*>(self.const_data_ptr())),
+                 const_cast<char*>(static_cast<const char*>(index.const_data_ptr())),
+                 static_cast<char*>(result.mutable_data_ptr())},
+                /*meet=*/false, [&](const char* source, const char* where, char* out) {
+                  *reinterpret_cast<T*>(out) = *reinterpret_cast<const T*>(
+                      source + *reinterpret_cast<const Index*>(where) * stride);
+                });
+    });
+  });
+}
+
+void scatter(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& src) {
+  check_index(index, dim, self);
+  visit_element_size(static_cast<int64_t>(self.element_size()), [&]<class T>() {
+    scatter_elements<T>(self, dim, index, src, reductions::Assign{});
+  });
+}
+
+void scatter_fill(const at::Tensor& self, int64_t dim, const at::Tensor& index,
+                  const at::Scalar& src) {
+  check_index(index, dim, self);
+  visit<EveryType>(self.scalar_type(), "scatter_fill_cpu", [&]<class T>() {
+    scatter_value<T>(self, dim, index, src.to<T>(), reductions::Assign{});
+  });
+}
+
+void scatter_add(const at::Tensor& self, int64_t dim, const at::Tensor& index,
+                 const at::Tensor& src) {
+  scatter_combine("scatter_add_", self, dim, index, src, reductions::Add{});
+}
+
+void scatter_reduce(const at::Tensor& self, const int64_t dim, const at::Tensor& index,
+                    const at::Tensor& src, const at::native::ReductionType& reduce) {
+  switch (reduce) {
+    case at::native::ReductionType::SUM:
+    case at::native::ReductionType::MEAN:
+      return scatter_combine("scatter_reduce_", self, dim, index, src, reductions::Add{});
+    case at::native::ReductionType::PROD:
+      return scatter_combine("scatter_reduce_", self, dim, index, src, reductions::Multiply{});
+    case at::native::ReductionType::MAX:
+      return scatter_ordered("scatter_reduce_", self, dim, index, src, reductions::Maximum{});
+    case at::native::ReductionType::MIN:
+      return scatter_ordered("scatter_reduce_", self, dim, index, src, reductions::Minimum{});
+  }
+}
+
+void scatter_scalar_reduce(const at::Tensor& self, const int64_t dim, const at::Tensor& index,
+                           const at::Scalar& value, const at::native::ReductionType& reduce) {
+  check_index(index, dim, self);
+  const bool half = at::isReducedFloatingType(self.scalar_type());
+  const at::Tensor target = half ? self.to(at::kFloat) : self;
+  visit<AllTypesAndComplex>(target.scalar_type(), "scatter_scalar_reduce_", [&]<class T>() {
+    if (reduce == at::native::ReductionType::PROD) {
+      scatter_value<T>(target, dim, index, value.to<T>(), reductions::Multiply{});
+    } else {
+      scatter_value<T>(target, dim, index, value.to<T>(), reductions::Add{});
+    }
+  });
+  if (half) {
+    self.copy_(target);
+  }
+}
+
+}  // namespace alt::kernels
