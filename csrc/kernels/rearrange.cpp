@@ -1,0 +1,139 @@
+// flip, roll, repeat_interleave and triangles: elements move, none is computed.
+#include <ATen/TensorIterator.h>
+#include <ATen/WrapDimUtils.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "kernels/iterate.h"
+#include "kernels/lane_offsets.h"
+#include "loops/dtype.h"
+
+namespace alt::kernels {
+namespace {
+
+at::Tensor roll_one(const at::Tensor& self, int64_t shift, int64_t dim) {
+  auto out = at::empty_like(self, at::MemoryFormat::Contiguous);
+  const int64_t size = self.size(dim);
+  const int64_t first = ((shift % size) + size) % size;
+  out.narrow(dim, first, size - first).copy_(self.narrow(dim, 0, size - first));
+  if (first != 0) {
+    out.narrow(dim, 0, first).copy_(self.narrow(dim, size - first, first));
+  }
+  return out;
+}
+
+/// Copies the elements that keep(row, column span) names and zeroes the others.
+template <class T>
+void copy_triangle(const at::Tensor& self, const at::Tensor& out, int64_t diagonal, bool upper) {
+  const int64_t rows = self.size(-2);
+  const int64_t columns = self.size(-1);
+  const LaneOffsets lanes(self.sizes(), self.dim() - 1);
+  const bool in_place = out.is_same(self);
+  const T* from = static_cast<const T*>(self.const_data_ptr());
+  T* to = static_cast<T*>(out.mutable_data_ptr());
+  const int64_t from_stride = self.stride(-1);
+  const int64_t to_stride = out.stride(-1);
+  const int64_t grain = std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, columns));
+  parallel_for(0, lanes.count(), grain, [&](int64_t begin, int64_t end) {
+    for (int64_t lane = begin; lane < end; ++lane) {
+      const int64_t row = lane % rows;
+      // tril keeps columns below `split`, triu those from it on.
+      const int64_t split = std::clamp<int64_t>(row + diagonal + (upper ? 0 : 1), 0, columns);
+      const int64_t kept_begin = upper ? split : 0;
+      const int64_t kept_end = upper ? columns : split;
+      T* target = to + lanes.start(out, lane);
+      const T* source = from + lanes.start(self, lane);
+      if (!in_place) {
+        for (int64_t j = kept_begin; j < kept_end; ++j) {
+          target[j * to_stride] = source[j * from_stride];
+        }
+      }
+      const int64_t zero_begin = upper ? 0 : split;
+      const int64_t zero_end = upper ? split : columns;
+      for (int64_t j = zero_begin; j < zero_end; ++j) {
+        target[j * to_stride] = T(0);
+      }
+    }
+  });
+}
+
+void triangle(const at::Tensor& self, int64_t diagonal, const at::Tensor& out, bool upper) {
+  if (out.numel() == 0) {
+    return;
+  }
+  visit_element_size(static_cast<int64_t>(self.element_size()),
+                     [&]<class T>() { copy_triangle<T>(self, out, diagonal, upper); });
+}
+
+}  // namespace
+
+void flip(at::TensorIterator& iter, const bool /*quantized*/) {
+  visit_element_size(static_cast<int64_t>(iter.element_size(0)), [&]<class T>() {
+    for_each_row(iter, /*serial=*/false, [&](char** data, const int64_t* strides, int64_t n) {
+      for (int64_t i = 0; i < n; ++i) {
+        *reinterpret_cast<T*>(data[0] + i * strides[0]) =
+            *reinterpret_cast<const T*>(data[1] + i * strides[1]);
+      }
+    });
+  });
+}
+
+at::Tensor roll(const at::Tensor& self, c10::IntArrayRef shifts, c10::IntArrayRef dims) {
+  if (dims.size() == 1 && shifts.size() == 1) {
+    if (self.numel() == 0) {
+      return self.clone(at::MemoryFormat::Preserve);
+    }
+    return roll_one(self, shifts[0], at::maybe_wrap_dim(dims[0], self.dim()));
+  }
+  TORCH_CHECK(!shifts.empty(), "`shifts` required");
+  if (dims.empty() && shifts.size() == 1) {
+    if (self.numel() == 0) {
+      return self.clone(at::MemoryFormat::Preserve);
+    }
+    return roll_one(self.contiguous().view(self.numel()), shifts[0], 0).view(self.sizes());
+  }
+  TORCH_CHECK(shifts.size() == dims.size(),
+              "shifts and dimensions must align. shifts: ", shifts.size(), ", dims:", dims.size());
+  auto out = self;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    out = roll(out, shifts[i], dims[i]);
+  }
+  return out;
+}
+
+at::Tensor repeat_interleave(const at::Tensor& repeats, std::optional<int64_t> output_size) {
+  TORCH_CHECK(repeats.dim() == 1, "repeat_interleave only accept 1D vector as repeat");
+  at::Tensor out;
+  visit<TypeList<int64_t, int32_t>>(repeats.scalar_type(), "repeat_interleave_cpu", [&]<class T>() {
+    const auto counts = repeats.contiguous();
+    const T* count = counts.const_data_ptr<T>();
+    const int64_t n = counts.numel();
+    int64_t total = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      TORCH_CHECK(count[i] >= 0, "repeats can not be negative");
+      total += count[i];
+    }
+    TORCH_CHECK(n == 0 || !output_size.has_value() || *output_size == total,
+                "allocated size does not match required size");
+    out = at::empty({total}, repeats.options());
+    T* next = out.mutable_data_ptr<T>();
+    for (int64_t i = 0; i < n; ++i) {
+      next = std::fill_n(next, count[i], static_cast<T>(i));
+    }
+  });
+  return out;
+}
+
+void tril(const at::Tensor& self, int64_t diagonal, const at::Tensor& out) {
+  triangle(self, diagonal, out, /*upper=*/false);
+}
+
+void triu(const at::Tensor& self, int64_t diagonal, const at::Tensor& out) {
+  triangle(self, diagonal, out, /*upper=*/true);
+}
+
+}  // namespace alt::kernels

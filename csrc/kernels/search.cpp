@@ -1,0 +1,217 @@
+// searchsorted, bucketize, isin and bincount.
+#define AT_PER_OPERATOR_HEADERS
+#include <ATen/core/Tensor.h>
+#include <ATen/native/BucketizationUtils.h>
+#include <ATen/native/Resize.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <string_view>
+
+#include "loops/dtype.h"
+#include "runtime/thread_pool.h"
+
+namespace alt::kernels {
+namespace {
+
+using RealTypes = concat_t<IntegralTypes, FloatingAndHalfTypes>;
+using Side = std::optional<std::string_view>;
+
+constexpr int64_t kGrain = 200;
+
+/// How many of the `n` boundaries lie below `value` (or are equal, from the right). NaN lies above
+/// all numbers.
+template <class T>
+int64_t search(const T* boundaries, const int64_t* order, int64_t n, T value, bool right) {
+  int64_t begin = 0;
+  int64_t end = n;
+  while (begin < end) {
+    const int64_t middle = begin + (end - begin) / 2;
+    const T boundary = boundaries[order != nullptr ? order[middle] : middle];
+    const bool before = right ? !(boundary > value) : !(boundary >= value);
+    if (before) {
+      begin = middle + 1;
+    } else {
+      end = middle;
+    }
+  }
+  return begin;
+}
+
+template <class T, class Out>
+void search_all(const at::Tensor& boundaries, const at::Tensor& order, const at::Tensor& values,
+                const at::Tensor& out, bool right) {
+  const int64_t n = boundaries.size(-1);
+  const bool shared = boundaries.dim() == 1;
+  const int64_t row_length = shared ? 0 : values.size(-1);
+  const T* edges = boundaries.const_data_ptr<T>();
+  const int64_t* positions = order.defined() ? order.const_data_ptr<int64_t>() : nullptr;
+  const T* value = values.const_data_ptr<T>();
+  Out* result = out.mutable_data_ptr<Out>();
+  parallel_for(0, values.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = shared ? 0 : i / row_length * n;
+      result[i] = static_cast<Out>(search(
+          edges + row, positions != nullptr ? positions + row : nullptr, n, value[i], right));
+    }
+  });
+}
+
+at::Tensor empty_result(const at::TensorOptions& options, bool out_int32) {
+  return at::empty({0}, options.dtype(out_int32 ? at::kInt : at::kLong));
+}
+
+at::Tensor as_tensor(const at::Scalar& value, const at::Tensor& like) {
+  return at::native::searchsorted_scalar_tensor(value, like.device());
+}
+
+}  // namespace
+
+at::Tensor& searchsorted_out(const at::Tensor& sorted_sequence, const at::Tensor& self,
+                             bool out_int32, bool right, Side side,
+                             const std::optional<at::Tensor>& sorter_argument, at::Tensor& out) {
+  const at::Tensor sorter = sorter_argument.value_or(at::Tensor());
+  at::native::searchsorted_pre_check(sorted_sequence, self, out, out_int32, right, side, sorter);
+  at::native::resize_output(out, self.sizes());
+  const bool from_right = right || (side.has_value() && *side == "right");
+  if (self.numel() == 0) {
+    return out;
+  }
+  const auto dtype = self.scalar_type() == sorted_sequence.scalar_type()
+                         ? self.scalar_type()
+                         : at::result_type(sorted_sequence, self);
+  const auto boundaries = sorted_sequence.to(dtype).contiguous();
+  const auto values = self.to(dtype).contiguous();
+  const auto order = sorter.defined() ? sorter.contiguous() : sorter;
+  auto target = out.is_contiguous() ? out : at::empty(out.sizes(), out.options());
+  visit<RealTypes>(dtype, "searchsorted_out_cpu", [&]<class T>() {
+    if (out_int32) {
+      search_all<T, int32_t>(boundaries, order, values, target, from_right);
+    } else {
+      search_all<T, int64_t>(boundaries, order, values, target, from_right);
+    }
+  });
+  if (!target.is_same(out)) {
+    out.copy_(target);
+  }
+  return out;
+}
+
+at::Tensor& searchsorted_scalar_out(const at::Tensor& sorted_sequence, const at::Scalar& self,
+                                    bool out_int32, bool right, Side side,
+                                    const std::optional<at::Tensor>& sorter, at::Tensor& out) {
+  return searchsorted_out(sorted_sequence, as_tensor(self, sorted_sequence), out_int32, right, side,
+                          sorter, out);
+}
+
+at::Tensor searchsorted(const at::Tensor& sorted_sequence, const at::Tensor& self, bool out_int32,
+                        bool right, Side side, const std::optional<at::Tensor>& sorter) {
+  auto out = empty_result(self.options(), out_int32);
+  searchsorted_out(sorted_sequence, self, out_int32, right, side, sorter, out);
+  return out;
+}
+
+at::Tensor searchsorted_scalar(const at::Tensor& sorted_sequence, const at::Scalar& self,
+                               bool out_int32, bool right, Side side,
+                               const std::optional<at::Tensor>& sorter) {
+  return searchsorted(sorted_sequence, as_tensor(self, sorted_sequence), out_int32, right, side,
+                      sorter);
+}
+
+at::Tensor& bucketize_out(const at::Tensor& self, const at::Tensor& boundaries, bool out_int32,
+                          bool right, at::Tensor& out) {
+  TORCH_CHECK(boundaries.dim() == 1, "boundaries tensor must be 1 dimension, but got dim(",
+              boundaries.dim(), ")");
+  return searchsorted_out(boundaries, self, out_int32, right, std::nullopt, std::nullopt, out);
+}
+
+at::Tensor bucketize(const at::Tensor& self, const at::Tensor& boundaries, bool out_int32,
+                     bool right) {
+  auto out = empty_result(self.options(), out_int32);
+  bucketize_out(self, boundaries, out_int32, right, out);
+  return out;
+}
+
+at::Tensor bucketize_scalar(const at::Scalar& self, const at::Tensor& boundaries, bool out_int32,
+                            bool right) {
+  return bucketize(as_tensor(self, boundaries), boundaries, out_int32, right);
+}
+
+void isin_default(const at::Tensor& elements, const at::Tensor& test_elements, bool invert,
+                  const at::Tensor& out) {
+  const auto source = elements.contiguous();
+  const auto tests = test_elements.contiguous();
+  auto target = out.is_contiguous() ? out : at::empty(out.sizes(), out.options());
+  visit<RealTypes>(source.scalar_type(), "isin_default_cpu", [&]<class T>() {
+    const T* element = source.const_data_ptr<T>();
+    const T* test = tests.const_data_ptr<T>();
+    bool* result = target.mutable_data_ptr<bool>();
+    parallel_for(0, source.numel(), 1 << 12, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        result[i] =
+            (std::find(test, test + tests.numel(), element[i]) != test + tests.numel()) != invert;
+      }
+    });
+  });
+  if (!target.is_same(out)) {
+    out.copy_(target);
+  }
+}
+
+at::Tensor bincount(const at::Tensor& self, const std::optional<at::Tensor>& weights_argument,
+                    int64_t minlength) {
+  const at::Tensor weights = weights_argument.value_or(at::Tensor());
+  at::Tensor out;
+  visit<IntegralTypes>(self.scalar_type(), "bincount_cpu", [&]<class T>() {
+    TORCH_CHECK(minlength >= 0, "minlength should be >= 0");
+    const auto zeros = [&](int64_t bins, at::ScalarType dtype) {
+      return at::zeros({bins}, self.options().dtype(dtype));
+    };
+    if (self.dim() == 1 && self.numel() == 0) {
+      out = zeros(minlength, at::kLong);
+      return;
+    }
+    const auto values = self.contiguous();
+    const T* value = values.const_data_ptr<T>();
+    const int64_t n = values.numel();
+    TORCH_CHECK(self.dim() == 1 && *std::min_element(value, value + n) >= 0,
+                "bincount only supports 1-d non-negative integral inputs.");
+    TORCH_CHECK(!weights.defined() || (weights.dim() == 1 && weights.size(0) == self.size(0)),
+                "weights should be 1-d and have the same length as input");
+    const T largest = *std::max_element(value, value + n);
+    TORCH_CHECK(
+        static_cast<uint64_t>(largest) < static_cast<uint64_t>(std::numeric_limits<int64_t>::max()),
+        "maximum value of input overflowed, it should be < ", std::numeric_limits<int64_t>::max(),
+        " but got ", +largest);
+    const int64_t bins = std::max(static_cast<int64_t>(largest) + 1, minlength);
+    if (!weights.defined()) {
+      out = zeros(bins, at::kLong);
+      auto* count = out.mutable_data_ptr<int64_t>();
+      for (int64_t i = 0; i < n; ++i) {
+        ++count[value[i]];
+      }
+      return;
+    }
+    const auto accumulate = [&]<class Weight>() {
+      const auto source = weights.to(c10::CppTypeToScalarType<Weight>::value).contiguous();
+      const Weight* weight = source.template const_data_ptr<Weight>();
+      auto* sum = out.template mutable_data_ptr<Weight>();
+      for (int64_t i = 0; i < n; ++i) {
+        sum[value[i]] += weight[i];
+      }
+    };
+    const bool is_float = weights.scalar_type() == at::kFloat;
+    out = zeros(bins, is_float ? at::kFloat : at::kDouble);
+    if (is_float) {
+      accumulate.template operator()<float>();
+    } else {
+      accumulate.template operator()<double>();
+    }
+  });
+  return out;
+}
+
+}  // namespace alt::kernels

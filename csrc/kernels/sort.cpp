@@ -1,0 +1,150 @@
+// sort and topk, along one dimension. Sorting is stable and by integer keys (sort_keys.h).
+//
+// Where equal elements end up in an unstable sort is nobody's promise, yet scripts depend on it; so
+// a lane with equal elements is sorted once more by std::sort, which is what stock calls.
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty_like.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "kernels/lane_offsets.h"
+#include "kernels/sort_keys.h"
+#include "loops/dtype.h"
+#include "runtime/thread_pool.h"
+
+namespace alt::kernels {
+namespace {
+
+/// Lanes that together are worth a thread.
+int64_t lane_grain(int64_t length) {
+  return std::max<int64_t>(1, 4096 / std::max<int64_t>(1, length));
+}
+
+/// NaN is larger than every number.
+template <class T>
+bool is_less(T a, T b) {
+  return (!at::_isnan(a) && at::_isnan(b)) || a < b;
+}
+
+template <class T>
+bool is_greater(T a, T b) {
+  return (at::_isnan(a) && !at::_isnan(b)) || a > b;
+}
+
+/// The first k of a lane in order of `before`: by a heap where k is small, else by partition.
+template <class T, class Before>
+void select_first(std::vector<std::pair<T, int64_t>>& lane, int64_t k, bool sorted,
+                  Before&& before) {
+  const auto n = static_cast<int64_t>(lane.size());
+  const auto compare = [&](const auto& a, const auto& b) { return before(a.first, b.first); };
+  if (k * 64 <= n) {
+    std::partial_sort(lane.begin(), lane.begin() + k, lane.end(), compare);
+    return;
+  }
+  std::nth_element(lane.begin(), lane.begin() + k - 1, lane.end(), compare);
+  if (sorted) {
+    std::sort(lane.begin(), lane.begin() + k - 1, compare);
+  }
+}
+
+/// The positions that stock's unstable sort gives.
+template <class T>
+void sort_unstable(std::vector<std::pair<T, int64_t>>& lane, bool descending) {
+  if (descending) {
+    std::sort(lane.begin(), lane.end(),
+              [](const auto& a, const auto& b) { return is_greater(a.first, b.first); });
+  } else {
+    std::sort(lane.begin(), lane.end(),
+              [](const auto& a, const auto& b) { return is_less(a.first, b.first); });
+  }
+}
+
+/// Long vectors of integers are what stock sorts by radix, which is stable.
+bool stock_sorts_by_radix(const at::TensorBase& values, bool descending) {
+  return values.dim() == 1 && !descending && values.numel() >= 32768 &&
+         at::isIntegralType(values.scalar_type(), /*includeBool=*/false);
+}
+
+}  // namespace
+
+void sort(const at::TensorBase& self, const at::TensorBase& values, const at::TensorBase& indices,
+          int64_t dim, bool descending, bool stable) {
+  if (values.numel() == 0) {
+    return;
+  }
+  const LaneOffsets lanes(values.sizes(), dim);
+  const int64_t n = lanes.length();
+  // Up to 16 elements std::sort is an insertion sort, which is stable.
+  const bool keep_order = stable || n <= 16 || stock_sorts_by_radix(values, descending);
+  visit<AllTypesAndHalf>(self.scalar_type(), "sorting_kernel_method_name", [&]<class T>() {
+    TORCH_CHECK(LaneSorter<T>::fits(n), "sort: a dimension of ", n, " elements is too long");
+    const int64_t value_stride = lanes.stride(values);
+    const int64_t index_stride = lanes.stride(indices);
+    parallel_for(0, lanes.count(), lane_grain(n), [&](int64_t begin, int64_t end) {
+      LaneSorter<T> sorter;
+      std::vector<std::pair<T, int64_t>> sorted(static_cast<size_t>(n));
+      for (int64_t lane = begin; lane < end; ++lane) {
+        T* value = values.mutable_data_ptr<T>() + lanes.start(values, lane);
+        int64_t* index = indices.mutable_data_ptr<int64_t>() + lanes.start(indices, lane);
+        sorter.sort(value, value_stride, n, descending);
+        if (!keep_order && sorter.has_equal_keys()) {
+          for (int64_t k = 0; k < n; ++k) {
+            sorted[k] = {value[k * value_stride], k};
+          }
+          sort_unstable(sorted, descending);
+        } else {
+          for (int64_t k = 0; k < n; ++k) {
+            const int64_t position = sorter.position(k);
+            sorted[k] = {value[position * value_stride], position};
+          }
+        }
+        for (int64_t k = 0; k < n; ++k) {
+          value[k * value_stride] = sorted[k].first;
+          index[k * index_stride] = sorted[k].second;
+        }
+      }
+    });
+  });
+}
+
+void topk(const at::Tensor& self, int64_t k, int64_t dim, bool largest, bool sorted,
+          const at::Tensor& values, const at::Tensor& indices) {
+  TORCH_CHECK(self.scalar_type() != at::kBool, "topk does not support bool dtypes on CPU");
+  if (self.dim() == 0 && self.numel() == 1) {
+    values.copy_(self);
+    indices.zero_();
+    return;
+  }
+  if (values.numel() == 0) {
+    return;
+  }
+  dim = dim < 0 ? dim + self.dim() : dim;
+  const LaneOffsets lanes(self.sizes(), dim);
+  const int64_t n = lanes.length();
+  visit<AllTypesAndHalf>(self.scalar_type(), "topk_cpu", [&]<class T>() {
+    parallel_for(0, lanes.count(), lane_grain(n), [&](int64_t begin, int64_t end) {
+      std::vector<std::pair<T, int64_t>> entries(static_cast<size_t>(n));
+      for (int64_t lane = begin; lane < end; ++lane) {
+        const T* source = self.const_data_ptr<T>() + lanes.start(self, lane);
+        for (int64_t i = 0; i < n; ++i) {
+          entries[i] = {source[i * lanes.stride(self)], i};
+        }
+        if (largest) {
+          select_first(entries, k, sorted, is_greater<T>);
+        } else {
+          select_first(entries, k, sorted, is_less<T>);
+        }
+        T* value = values.mutable_data_ptr<T>() + lanes.start(values, lane);
+        int64_t* index = indices.mutable_data_ptr<int64_t>() + lanes.start(indices, lane);
+        for (int64_t i = 0; i < k; ++i) {
+          value[i * lanes.stride(values)] = entries[i].first;
+          index[i * lanes.stride(indices)] = entries[i].second;
+        }
+      }
+    });
+  });
+}
+
+}  // namespace alt::kernels

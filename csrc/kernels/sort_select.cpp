@@ -1,0 +1,296 @@
+// kthvalue, median, nanmedian and mode: one element of every lane.
+//
+// Which of several equal elements' positions is returned follows from the selection algorithm, so
+// these are stock's: quickselect with a median of three, the first of equals, a sort of pairs.
+#include <ATen/MemoryOverlap.h>
+#include <ATen/NumericUtils.h>
+#include <ATen/WrapDimUtils.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/native/NonEmptyUtils.h>
+#include <ATen/native/Resize.h>
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <limits>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "kernels/lane_offsets.h"
+#include "loops/dtype.h"
+#include "runtime/thread_pool.h"
+
+namespace alt::kernels {
+namespace {
+
+using RealTypes = concat_t<IntegralTypes, FloatingAndHalfTypes>;
+using Outputs = std::tuple<at::Tensor&, at::Tensor&>;
+
+template <class T>
+using Entry = std::pair<T, int64_t>;
+
+template <class T>
+bool is_greater(T a, T b) {
+  return (at::_isnan(a) && !at::_isnan(b)) || a > b;
+}
+
+/// Partitions until entry k is in its place: Hoare's, with the median of first, middle and last.
+template <class T>
+void quickselect(std::vector<Entry<T>>& lane, int64_t k) {
+  const auto greater = [&](int64_t i, int64_t j) {
+    return is_greater(lane[i].first, lane[j].first);
+  };
+  const auto swap_entries = [&](int64_t i, int64_t j) { std::swap(lane[i], lane[j]); };
+  int64_t left = 0;
+  auto right = static_cast<int64_t>(lane.size()) - 1;
+  while (right > left) {
+    if (right == left + 1) {
+      if (greater(left, right)) {
+        swap_entries(left, right);
+      }
+      return;
+    }
+    swap_entries(left + (right - left) / 2, left + 1);
+    if (greater(left + 1, right)) {
+      swap_entries(left + 1, right);
+    }
+    if (greater(left, right)) {
+      swap_entries(left, right);
+    }
+    if (greater(left + 1, left)) {
+      swap_entries(left + 1, left);
+    }
+    const T pivot = lane[left].first;
+    int64_t up = left + 1;
+    int64_t down = right;
+    while (true) {
+      do {
+        ++up;
+      } while (is_greater(pivot, lane[up].first));
+      do {
+        --down;
+      } while (is_greater(lane[down].first, pivot));
+      if (down < up) {
+        break;
+      }
+      swap_entries(up, down);
+    }
+    swap_entries(left, down);
+    if (down <= k) {
+      left = up;
+    }
+    if (down >= k) {
+      right = down - 1;
+    }
+  }
+}
+
+/// choose(lane) gives one (value, position) for every lane of `self` along `dim`.
+template <class T, class Choose>
+void reduce_lanes(const at::Tensor& self, int64_t dim, const at::Tensor& values,
+                  const at::Tensor& indices, Choose&& choose) {
+  const LaneOffsets lanes(self.sizes(), dim);
+  const int64_t n = lanes.length();
+  const auto put_back = [&](const at::Tensor& out) {
+    return self.dim() > 0 && out.dim() < self.dim() ? out.unsqueeze(dim) : out;
+  };
+  const auto value_out = put_back(values);
+  const auto index_out = put_back(indices);
+  const int64_t grain = std::max<int64_t>(1, 4096 / std::max<int64_t>(1, n));
+  parallel_for(0, lanes.count(), grain, [&](int64_t begin, int64_t end) {
+    std::vector<Entry<T>> entries(static_cast<size_t>(n));
+    for (int64_t lane = begin; lane < end; ++lane) {
+      const T* source = self.const_data_ptr<T>() + lanes.start(self, lane);
+      for (int64_t i = 0; i < n; ++i) {
+        entries[i] = {source[i * lanes.stride(self)], i};
+      }
+      const Entry<T> chosen = choose(entries);
+      value_out.template mutable_data_ptr<T>()[lanes.start(value_out, lane)] = chosen.first;
+      index_out.template mutable_data_ptr<int64_t>()[lanes.start(index_out, lane)] = chosen.second;
+    }
+  });
+}
+
+void check_dim_not_empty(const char* name, const at::Tensor& self, int64_t dim) {
+  if (self.dim() > 0) {
+    TORCH_CHECK_INDEX(self.size(dim) != 0, name, "(): Expected reduction dim ", dim,
+                      " to have non-zero size.");
+  }
+}
+
+void resize_reduced(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values,
+                    at::Tensor& indices) {
+  TORCH_CHECK(values.scalar_type() == self.scalar_type(),
+              "output values must be of same type as input");
+  TORCH_CHECK(indices.scalar_type() == at::kLong, "output indices must be of scalar type Long");
+  auto sizes = self.sizes().vec();
+  if (!sizes.empty()) {
+    if (keepdim) {
+      sizes[dim] = 1;
+    } else {
+      sizes.erase(sizes.begin() + dim);
+    }
+  }
+  at::assert_no_overlap(self, values);
+  at::native::resize_output(values, sizes);
+  at::native::resize_output(indices, sizes);
+}
+
+/// The lower median of a lane's numbers, the first of equals; or its first NaN unless those are
+/// ignored.
+template <class T>
+Entry<T> lane_median(std::vector<Entry<T>>& lane, bool ignore_nan) {
+  auto numbers = static_cast<int64_t>(lane.size());
+  const auto is_nan = [](const Entry<T>& entry) { return at::_isnan(entry.first); };
+  if (ignore_nan) {
+    numbers -= std::count_if(lane.begin(), lane.end(), is_nan);
+  } else if (const auto found = std::find_if(lane.begin(), lane.end(), is_nan);
+             found != lane.end()) {
+    return *found;
+  }
+  const auto middle = lane.begin() + std::max<int64_t>(numbers - 1, 0) / 2;
+  std::nth_element(lane.begin(), middle, lane.end(), [](const Entry<T>& a, const Entry<T>& b) {
+    return a.first < b.first || (a.first == b.first && a.second < b.second) ||
+           (!at::_isnan(a.first) && at::_isnan(b.first));
+  });
+  return *middle;
+}
+
+Outputs median_along(const char* name, const at::Tensor& self, int64_t dim, bool keepdim,
+                     bool ignore_nan, at::Tensor& values, at::Tensor& indices) {
+  dim = at::maybe_wrap_dim(dim, self.dim());
+  check_dim_not_empty(name, self, dim);
+  resize_reduced(self, dim, keepdim, values, indices);
+  if (values.numel() == 0) {
+    return {values, indices};
+  }
+  visit<RealTypes>(self.scalar_type(), "median_out", [&]<class T>() {
+    reduce_lanes<T>(self, dim, values, indices,
+                    [&](std::vector<Entry<T>>& lane) { return lane_median(lane, ignore_nan); });
+  });
+  return {values, indices};
+}
+
+at::Tensor median_of_all(const at::Tensor& self, bool ignore_nan) {
+  auto out = at::empty({}, self.options());
+  const auto source = self.contiguous();
+  visit<RealTypes>(self.scalar_type(), "median_cpu", [&]<class T>() {
+    T* result = out.mutable_data_ptr<T>();
+    if (source.numel() == 0) {
+      // What stock gives: NaN, and its conversion for an integer.
+      *result = std::numeric_limits<T>::has_quiet_NaN ? std::numeric_limits<T>::quiet_NaN()
+                                                      : std::numeric_limits<T>::lowest();
+      return;
+    }
+    const T* data = source.const_data_ptr<T>();
+    std::vector<T> values(data, data + source.numel());
+    const auto is_nan = [](T value) { return at::_isnan(value); };
+    auto last =
+        std::partition(values.begin(), values.end(), [&](T value) { return !is_nan(value); });
+    const bool has_nan = last != values.end();
+    if ((has_nan && !ignore_nan) || last == values.begin()) {
+      *result = std::numeric_limits<T>::quiet_NaN();
+      return;
+    }
+    const auto middle = values.begin() + (last - values.begin() - 1) / 2;
+    std::nth_element(values.begin(), middle, last);
+    *result = *middle;
+  });
+  return out;
+}
+
+/// The most frequent value, the least of them if there are several.
+template <class T>
+Entry<T> lane_mode(std::vector<Entry<T>>& lane) {
+  std::sort(lane.begin(), lane.end(),
+            [](const Entry<T>& a, const Entry<T>& b) { return a.first < b.first; });
+  Entry<T> mode{T(0), 0};
+  int64_t most = 0;
+  int64_t frequency = 0;
+  for (size_t i = 0; i < lane.size(); ++i) {
+    ++frequency;
+    if (i + 1 == lane.size() || lane[i].first != lane[i + 1].first) {
+      if (frequency > most) {
+        mode = lane[i];
+        most = frequency;
+      }
+      frequency = 0;
+    }
+  }
+  return mode;
+}
+
+}  // namespace
+
+Outputs kthvalue_out(const at::Tensor& self, int64_t k, int64_t dim, bool keepdim,
+                     at::Tensor& values, at::Tensor& indices) {
+  dim = at::maybe_wrap_dim(dim, self.dim());
+  const int64_t size = self.dim() > 0 ? self.size(dim) : 1;
+  check_dim_not_empty("kthvalue", self, dim);
+  TORCH_CHECK(k >= 1 && k <= size, "kthvalue(): selected number k out of range for dimension ",
+              dim);
+  resize_reduced(self, dim, keepdim, values, indices);
+  if (self.dim() == 0) {
+    values.copy_(self);
+    indices.zero_();
+    return {values, indices};
+  }
+  if (self.numel() == 0) {
+    return {values, indices};
+  }
+  visit<RealTypes>(self.scalar_type(), "kthvalue_cpu", [&]<class T>() {
+    reduce_lanes<T>(self, dim, values, indices, [k](std::vector<Entry<T>>& lane) {
+      quickselect(lane, k - 1);
+      return lane[k - 1];
+    });
+  });
+  return {values, indices};
+}
+
+at::Tensor median(const at::Tensor& self) {
+  return median_of_all(self, /*ignore_nan=*/false);
+}
+
+at::Tensor nanmedian(const at::Tensor& self) {
+  return median_of_all(self, /*ignore_nan=*/true);
+}
+
+Outputs median_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values,
+                   at::Tensor& indices) {
+  return median_along("median", self, dim, keepdim, /*ignore_nan=*/false, values, indices);
+}
+
+Outputs nanmedian_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values,
+                      at::Tensor& indices) {
+  return median_along("median", self, dim, keepdim, /*ignore_nan=*/true, values, indices);
+}
+
+Outputs mode_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values,
+                 at::Tensor& indices) {
+  dim = at::maybe_wrap_dim(dim, self.dim());
+  check_dim_not_empty("mode", self, dim);
+  resize_reduced(self, dim, keepdim, values, indices);
+  if (self.dim() == 0) {
+    values.copy_(self);
+    indices.zero_();
+    return {values, indices};
+  }
+  if (values.numel() == 0) {
+    return {values, indices};
+  }
+  using Types = concat_t<RealTypes, TypeList<bool>>;
+  visit<Types>(self.scalar_type(), "mode_cpu", [&]<class T>() {
+    reduce_lanes<T>(self, dim, values, indices,
+                    [](std::vector<Entry<T>>& lane) { return lane_mode(lane); });
+  });
+  return {values, indices};
+}
+
+std::tuple<at::Tensor, at::Tensor> mode(const at::Tensor& self, int64_t dim, bool keepdim) {
+  auto values = at::empty({0}, self.options());
+  auto indices = at::empty({0}, self.options().dtype(at::kLong));
+  mode_out(self, dim, keepdim, values, indices);
+  return {values, indices};
+}
+
+}  // namespace alt::kernels

@@ -1,0 +1,181 @@
+// unique, unique_consecutive and their forms along a dimension.
+//
+// All are runs of equal neighbours: of the tensor as it lies, or of its elements (rows) in sorted
+// order. NaN equals nothing, not even NaN.
+#include <ATen/NumericUtils.h>
+#include <ATen/WrapDimUtils.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "kernels/sort_keys.h"
+#include "loops/dtype.h"
+
+namespace alt::kernels {
+namespace {
+
+using UniqueResult = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+
+/// Runs of equal neighbours among n elements taken in some order.
+struct Runs {
+  std::vector<int64_t> representatives;  // the element that begins each run
+  at::Tensor inverse;                    // of every element, the run that it is in
+  at::Tensor counts;
+};
+
+/// element(k): which element comes k-th; equal(a, b): whether two elements are one.
+template <class Element, class Equal>
+Runs find_runs(int64_t n, const at::Tensor& self, bool return_inverse, bool return_counts,
+               Element&& element, Equal&& equal) {
+  const auto options = self.options().dtype(at::kLong);
+  Runs runs;
+  runs.inverse = at::empty({return_inverse ? n : 0}, options);
+  int64_t* inverse = runs.inverse.mutable_data_ptr<int64_t>();
+  std::vector<int64_t> starts;
+  for (int64_t k = 0; k < n; ++k) {
+    const int64_t current = element(k);
+    if (k == 0 || !equal(element(k - 1), current)) {
+      runs.representatives.push_back(current);
+      starts.push_back(k);
+    }
+    if (return_inverse) {
+      inverse[current] = static_cast<int64_t>(starts.size()) - 1;
+    }
+  }
+  const auto count = static_cast<int64_t>(starts.size());
+  runs.counts = at::empty({return_counts ? count : 0}, options);
+  if (return_counts) {
+    starts.push_back(n);
+    int64_t* counts = runs.counts.mutable_data_ptr<int64_t>();
+    for (int64_t run = 0; run < count; ++run) {
+      counts[run] = starts[run + 1] - starts[run];
+    }
+  }
+  return runs;
+}
+
+template <class T>
+at::Tensor gather_representatives(const at::Tensor& flat, const std::vector<int64_t>& elements) {
+  auto out = at::empty({static_cast<int64_t>(elements.size())}, flat.options());
+  T* to = out.mutable_data_ptr<T>();
+  const T* from = flat.const_data_ptr<T>();
+  for (size_t i = 0; i < elements.size(); ++i) {
+    to[i] = from[elements[i]];
+  }
+  return out;
+}
+
+UniqueResult unique_flat(const char* name, const at::Tensor& self, bool sort, bool return_inverse,
+                         bool return_counts) {
+  const auto flat = self.contiguous();
+  const int64_t n = flat.numel();
+  UniqueResult result;
+  visit<AllTypesAndHalf>(self.scalar_type(), name, [&]<class T>() {
+    const T* data = flat.const_data_ptr<T>();
+    const auto equal = [data](int64_t a, int64_t b) { return data[a] == data[b]; };
+    LaneSorter<T> sorter;
+    if (sort) {
+      sorter.sort(data, 1, n, /*descending=*/false);
+    }
+    Runs runs =
+        sort
+            ? find_runs(
+                  n, self, return_inverse, return_counts,
+                  [&](int64_t k) { return sorter.position(k); }, equal)
+            : find_runs(n, self, return_inverse, return_counts, [](int64_t k) { return k; }, equal);
+    result = {gather_representatives<T>(flat, runs.representatives),
+              return_inverse ? runs.inverse.view(self.sizes()) : runs.inverse, runs.counts};
+  });
+  return result;
+}
+
+/// Lexicographic order of two rows.
+template <class T>
+bool row_less(const T* a, const T* b, int64_t width) {
+  for (int64_t i = 0; i < width; ++i) {
+    if (a[i] != b[i]) {
+      return a[i] < b[i];
+    }
+  }
+  return false;
+}
+
+UniqueResult unique_along(const at::Tensor& self, int64_t dim, bool sort, bool return_inverse,
+                          bool return_counts) {
+  dim = at::maybe_wrap_dim(dim, self.dim());
+  const auto sizes = self.sizes();
+  const auto zeros = std::count(sizes.begin(), sizes.end(), 0);
+  const auto options = self.options().dtype(at::kLong);
+  if (sizes[dim] == 0) {
+    TORCH_CHECK(zeros == 1,
+                "Number of zero sized dimensions is more than one, so unique cannot be "
+                "applied ");
+    return {at::empty(sizes, self.options()), at::empty({0}, options), at::empty({0}, options)};
+  }
+  TORCH_CHECK(
+      zeros == 0,
+      "There are 0 sized dimensions, and they aren't selected, so unique cannot be applied");
+  const auto rows = self.moveaxis(dim, 0).contiguous();
+  const int64_t n = sizes[dim];
+  const int64_t width = rows.numel() / n;
+  UniqueResult result;
+  visit<AllTypesAndHalf>(self.scalar_type(), "unique_dim", [&]<class T>() {
+    const T* data = rows.const_data_ptr<T>();
+    std::vector<int64_t> order(static_cast<size_t>(n));
+    std::iota(order.begin(), order.end(), 0);
+    if (sort) {
+      std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+        return row_less(data + a * width, data + b * width, width);
+      });
+    }
+    Runs runs = find_runs(
+        n, self, return_inverse, return_counts, [&](int64_t k) { return order[k]; },
+        [&](int64_t a, int64_t b) {
+          return std::equal(data + a * width, data + (a + 1) * width, data + b * width);
+        });
+    const auto count = static_cast<int64_t>(runs.representatives.size());
+    auto kept = at::empty({count}, options);
+    std::copy(runs.representatives.begin(), runs.representatives.end(),
+              kept.mutable_data_ptr<int64_t>());
+    result = {rows.index_select(0, kept).moveaxis(0, dim), runs.inverse, runs.counts};
+  });
+  return result;
+}
+
+}  // namespace
+
+std::tuple<at::Tensor, at::Tensor> unique(const at::Tensor& self, bool /*sorted*/,
+                                          bool return_inverse) {
+  auto [values, inverse, counts] = unique_flat("unique", self, true, return_inverse, false);
+  return {values, inverse};
+}
+
+UniqueResult unique2(const at::Tensor& self, bool /*sorted*/, bool return_inverse,
+                     bool return_counts) {
+  return unique_flat("unique", self, true, return_inverse, return_counts);
+}
+
+UniqueResult unique_dim(const at::Tensor& self, int64_t dim, bool /*sorted*/, bool return_inverse,
+                        bool return_counts) {
+  return unique_along(self, dim, true, return_inverse, return_counts);
+}
+
+UniqueResult unique_dim_consecutive(const at::Tensor& self, int64_t dim, bool return_inverse,
+                                    bool return_counts) {
+  return unique_along(self, dim, false, return_inverse, return_counts);
+}
+
+UniqueResult unique_consecutive(const at::Tensor& self, bool return_inverse, bool return_counts,
+                                std::optional<int64_t> dim) {
+  if (!dim.has_value() || (*dim == 0 && self.dim() == 1)) {
+    return unique_flat("unique_consecutive", self, false, return_inverse, return_counts);
+  }
+  return unique_along(self, *dim, false, return_inverse, return_counts);
+}
+
+}  // namespace alt::kernels
