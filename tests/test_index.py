@@ -236,6 +236,15 @@ class TestRearrangement:
         assert_same(lambda x: x.repeat_interleave(3, 1), sample(3, 4))
         assert_same(lambda n: torch.repeat_interleave(n), counts.int())
 
+    @pytest.mark.parametrize("size, step", [(3, 1), (2, 2), (4, 3), (1, 1)])
+    def test_unfold_backward(self, size, step):
+        def gradient(x):
+            x = x.clone().requires_grad_()
+            x.unfold(1, size, step).pow(2).sum().backward()
+            return x.grad
+
+        assert_same(gradient, sample(3, 9, 2))
+
     def test_take_along_dim(self):
         assert_same(lambda x: x.take_along_dim(x.argsort(1), 1), sample(3, 9))
 

@@ -234,3 +234,13 @@ def test_errors(call):
         call(torch.ones(4))
     with pytest.raises(type(expected.value)):
         call(torch.ones(4, device=DEVICE))
+
+
+def test_histc():
+    x = torch.linspace(-3, 4, 200).pow(2)
+    assert_same(lambda x: x.histc(), x)
+    assert_same(lambda x: x.histc(7, 1, 9), x)
+    assert_same(lambda x: x.double().histc(5), x)
+    assert_same(lambda x: x[:0].histc(3), x)
+    with pytest.raises(RuntimeError, match="max must be larger than min"):
+        x.to(DEVICE).histc(3, 2, 1)

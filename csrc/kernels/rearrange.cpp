@@ -1,4 +1,6 @@
-// flip, roll, repeat_interleave and triangles: elements move, none is computed.
+// flip, roll, repeat_interleave and triangles: elements move. And the gradient of unfold, which adds
+// them up.
+// adds them.
 #include <ATen/TensorIterator.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
@@ -26,7 +28,7 @@ at::Tensor roll_one(const at::Tensor& self, int64_t shift, int64_t dim) {
   return out;
 }
 
-/// Copies the elements that keep(row, column span) names and zeroes the others.
+/// Copies one side of the diagonal and zeroes the other.
 template <class T>
 void copy_triangle(const at::Tensor& self, const at::Tensor& out, int64_t diagonal, bool upper) {
   const int64_t rows = self.size(-2);
@@ -103,6 +105,19 @@ at::Tensor roll(const at::Tensor& self, c10::IntArrayRef shifts, c10::IntArrayRe
     out = roll(out, shifts[i], dims[i]);
   }
   return out;
+}
+
+void unfold_backward(at::Tensor& grad_input, const at::Tensor& grad, int64_t dim, int64_t size,
+                     int64_t step) {
+  dim = at::maybe_wrap_dim(dim, grad_input.dim());
+  const auto target = grad_input.dim() > 0 ? grad_input : grad_input.view({1});
+  const int64_t windows = grad_input.dim() > 0 ? grad.size(dim) : 1;
+  // Elements at one place of all windows do not overlap. From the last place on, so that an element
+  // takes its windows in their order.
+  for (int64_t place = size - 1; place >= 0; --place) {
+    auto elements = target.slice(dim, place, place + (windows - 1) * step + 1, step);
+    elements.add_(grad.select(-1, place).expand_as(elements));
+  }
 }
 
 at::Tensor repeat_interleave(const at::Tensor& repeats, std::optional<int64_t> output_size) {
