@@ -210,9 +210,9 @@ def test_half_a_normal_pair_is_kept_over_state():
     """An odd number of small normals leaves a sample behind, which the state carries."""
     torch.manual_seed(3)
     torch.empty(3, device=DEVICE).normal_()
-    state = torch.alt.get_rng_state()
+    state = torch.get_device_module(DEVICE).get_rng_state()
     first = torch.empty(4, device=DEVICE).normal_().cpu()
-    torch.alt.set_rng_state(state)
+    torch.get_device_module(DEVICE).set_rng_state(state)
     assert torch.equal(first, torch.empty(4, device=DEVICE).normal_().cpu())
 
 

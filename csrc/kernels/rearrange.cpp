@@ -1,5 +1,5 @@
-// flip, roll, repeat_interleave and triangles: elements move. And the gradient of unfold, which adds
-// them up.
+// flip, roll, repeat_interleave and triangles: elements move. And the gradient of unfold, which
+// adds them up.
 // adds them.
 #include <ATen/TensorIterator.h>
 #include <ATen/WrapDimUtils.h>
