@@ -1,6 +1,5 @@
 // flip, roll, repeat_interleave and triangles: elements move. And the gradient of unfold, which
 // adds them up.
-// adds them.
 #include <ATen/TensorIterator.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
