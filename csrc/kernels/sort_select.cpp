@@ -6,7 +6,6 @@
 #include <ATen/NumericUtils.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/native/NonEmptyUtils.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
 
