@@ -20,7 +20,7 @@ void std_var(at::TensorIterator& iter, double correction, bool take_sqrt) {
 }
 
 at::Tensor count_nonzero(const at::Tensor& self, at::IntArrayRef dim) {
-  at::DimVector dims(dim);
+  std::vector<int64_t> dims = dim.vec();
   at::maybe_wrap_dims(dims, self.dim());
   at::Tensor result = at::native::create_reduction_result(self, at::IntArrayRef(dims),
                                                           /*keepdim=*/false, at::kLong);

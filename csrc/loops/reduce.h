@@ -12,8 +12,9 @@
 //
 // An operator whose Acc is its Input and whose functions take Vec<T> as well says
 // `static constexpr bool lanes = true`. One that knows better how to reduce a contiguous run has
-// `Acc block(const Input*, int64_t n, int64_t index) const`; `static constexpr bool ordered = true`
-// keeps the elements of a run in order.
+// `Acc block(const Input*, int64_t n, int64_t index) const`, or a group of rows,
+// `void rows(Acc*, const Input* const* rows, int64_t count, int64_t n, int64_t index) const`.
+// `static constexpr bool ordered = true`: elements come in order, and combining rounds nothing.
 //
 // Order of summation, the same for every thread count and every split, so results are reproducible:
 //   the reduced extent is cut in chunks of a size that only the shape decides, a chunk in blocks of
@@ -31,56 +32,22 @@
 
 #include <ATen/TensorIterator.h>
 #include <ATen/core/Tensor.h>
-#include <c10/util/SmallVector.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 #include <vector>
 
-#include "loops/convert.h"
 #include "loops/dtype.h"
-#include "loops/function.h"
+#include "loops/reduce_shape.h"
 #include "loops/vec.h"
-#include "ops/reduction.h"
 #include "runtime/thread_pool.h"
 
 namespace alt {
-
-/// What a reduction walks. Strides are in bytes; the nearest dimension comes first.
-struct Reduction {
-  struct Kept {
-    int64_t size, in;
-    std::array<int64_t, 2> out;
-  };
-  struct Reduced {
-    int64_t size, in;
-  };
-  c10::SmallVector<Kept, 6> kept;
-  c10::SmallVector<Reduced, 6> reduced;
-  const char* in = nullptr;
-  at::ScalarType in_dtype = at::ScalarType::Undefined;
-  std::array<char*, 2> out{};
-  std::array<at::ScalarType, 2> out_dtype{at::ScalarType::Undefined, at::ScalarType::Undefined};
-  /// Elements of an output; outputs.
-  int64_t count = 1, outputs = 1;
-
-  /// From an iterator with one input, whose outputs have stride 0 where it reduces.
-  explicit Reduction(at::TensorIteratorBase& iter);
-  /// Over one dimension; the outputs keep it with size 1, or lack it.
-  Reduction(const at::Tensor& input, int64_t dim, std::initializer_list<at::Tensor> outputs);
-  /// Over everything.
-  Reduction(const at::Tensor& input, std::initializer_list<at::Tensor> outputs);
-
- private:
-  void sort_and_merge();
-};
 
 namespace reduce {
 
 inline constexpr int64_t kBlock = 2048;      // elements of a contiguous run at once: 8 KiB
 inline constexpr int64_t kGather = 512;      // elements gathered at once
-inline constexpr int64_t kRow = 512;         // outputs across at once
 inline constexpr int64_t kGroup = 16;        // rows stepped one by one between combinations
 inline constexpr int64_t kChunk = 1 << 16;   // elements of a unit of parallel work
 inline constexpr int64_t kSerial = 1 << 15;  // elements that are not worth a second thread
@@ -217,67 +184,38 @@ typename Op::Acc block(const Op& op, const typename Op::Input* x, int64_t n, int
   }
 }
 
-/// A row of elements into a row of accumulators.
 template <class Op>
-void step_row(const Op& op, typename Op::Acc* acc, const typename Op::Input* x, int64_t n,
-              int64_t index) {
-  int64_t i = 0;
-  if constexpr (uses_lanes<Op>()) {
-    using V = Vec<typename Op::Acc>;
-    for (; i + V::size <= n; i += V::size) {
-      op.step(V::load(acc + i), V::load(x + i), 0).store(acc + i);
+concept HasRows = requires(const Op& op, typename Op::Acc* acc,
+                           const typename Op::Input* const* x) { op.rows(acc, x, 1, 1, 0); };
+
+/// `count` rows of `n` elements, the first of them the index-th, into a row of accumulators.
+template <class Op>
+void step_rows(const Op& op, typename Op::Acc* acc, const typename Op::Input* const* rows,
+               int64_t count, int64_t n, int64_t index) {
+  if constexpr (HasRows<Op>) {
+    op.rows(acc, rows, count, n, index);
+  } else {
+    int64_t r = 0;
+    if constexpr (uses_lanes<Op>()) {
+      // Four rows for one load and store of the accumulators.
+      using V = Vec<typename Op::Acc>;
+      for (; r + 4 <= count; r += 4) {
+        int64_t i = 0;
+        for (; i + V::size <= n; i += V::size) {
+          V sum = V::load(acc + i);
+          for (int64_t k = 0; k < 4; ++k) sum = op.step(sum, V::load(rows[r + k] + i), 0);
+          sum.store(acc + i);
+        }
+        for (; i < n; ++i) {
+          for (int64_t k = 0; k < 4; ++k) acc[i] = op.step(acc[i], rows[r + k][i], 0);
+        }
+      }
+    }
+    for (; r < count; ++r) {
+      for (int64_t i = 0; i < n; ++i) acc[i] = op.step(acc[i], rows[r][i], index + r);
     }
   }
-  for (; i < n; ++i) acc[i] = op.step(acc[i], x[i], index);
 }
-
-/// A position in the reduced dimensions, moved forward in runs along the nearest one.
-class Cursor {
- public:
-  Cursor(const Reduction& shape, const char* base, int64_t position)
-      : shape_(shape), at_(base), index_(shape.reduced.size(), 0) {
-    for (size_t d = 0; d < shape.reduced.size(); ++d) {
-      index_[d] = position % shape.reduced[d].size;
-      position /= shape.reduced[d].size;
-      at_ += index_[d] * shape.reduced[d].in;
-    }
-  }
-  const char* at() const { return at_; }
-  /// Elements left in the present run.
-  int64_t run() const { return shape_.reduced.empty() ? 1 : shape_.reduced[0].size - index_[0]; }
-  /// n <= run().
-  void advance(int64_t n) {
-    if (shape_.reduced.empty()) return;
-    index_[0] += n;
-    at_ += n * shape_.reduced[0].in;
-    for (size_t d = 0; index_[d] == shape_.reduced[d].size && d + 1 < index_.size(); ++d) {
-      at_ += shape_.reduced[d + 1].in - shape_.reduced[d].in * shape_.reduced[d].size;
-      index_[d] = 0;
-      ++index_[d + 1];
-    }
-  }
-
- private:
-  const Reduction& shape_;
-  const char* at_;
-  c10::SmallVector<int64_t, 6> index_;
-};
-
-/// How elements of the input become the operator's Input.
-template <class Input>
-struct Loader {
-  ConvertFunction function;
-  bool same_dtype;
-
-  Loader(const Reduction& shape, ConvertFunction special) {
-    constexpr at::ScalarType kTo = c10::CppTypeToScalarType<Input>::value;
-    function = special != nullptr ? special : convert_function(kTo, shape.in_dtype);
-    same_dtype = special == nullptr && shape.in_dtype == kTo;
-  }
-  void gather(Input* to, const char* from, int64_t stride, int64_t n) const {
-    function(to, sizeof(Input), from, stride, n);
-  }
-};
 
 /// One output's elements begin..end.
 template <class Op>
@@ -334,124 +272,31 @@ void across(const Op& op, const Reduction& shape, const Loader<typename Op::Inpu
   Cursor cursor(shape, base, begin);
   const int64_t stride = shape.kept[0].in;
   const bool direct = load.same_dtype && stride == sizeof(Input);
-  auto group = [&](int64_t from, int64_t to) {
-    std::fill(row, row + width, op.identity());
-    for (int64_t position = from; position < to; ++position) {
-      const Input* x = reinterpret_cast<const Input*>(cursor.at());
-      if (!direct) {
-        load.gather(buffer, cursor.at(), stride, width);
-        x = buffer;
+  auto step_group = [&](int64_t from, int64_t to) {
+    const Input* rows[kGroup];
+    if (direct) {
+      for (int64_t r = 0; r < to - from; ++r, cursor.advance(1)) {
+        rows[r] = reinterpret_cast<const Input*>(cursor.at());
       }
-      step_row(op, row, x, width, position);
-      cursor.advance(1);
+      step_rows(op, row, rows, to - from, width, from);
+      return;
+    }
+    rows[0] = buffer;
+    for (int64_t position = from; position < to; ++position, cursor.advance(1)) {
+      load.gather(buffer, cursor.at(), stride, width);
+      step_rows(op, row, rows, 1, width, position);
     }
   };
-  if (end - begin <= kGroup) {
-    group(begin, end);
-    return;
-  }
+  // Where order is all that matters there is no rounding to keep small.
+  const bool one_group = is_ordered<Op>() || end - begin <= kGroup;
   Cascade<Op> cascade(op, width);
   for (int64_t position = begin; position < end; position += kGroup) {
-    group(position, std::min(end, position + kGroup));
-    cascade.push(row);
+    if (position == begin || !one_group) std::fill(row, row + width, op.identity());
+    step_group(position, std::min(end, position + kGroup));
+    if (!one_group) cascade.push(row);
   }
-  cascade.finish(row);
+  if (!one_group) cascade.finish(row);
 }
-
-template <class T>
-inline constexpr bool is_two_v = false;
-template <class A, class B>
-inline constexpr bool is_two_v<Two<A, B>> = true;
-
-/// Casts on store: a row of outputs into each output tensor.
-template <class Op>
-class Storer {
- public:
-  using Acc = typename Op::Acc;
-  using Result = decltype(std::declval<const Op&>().project(std::declval<Acc>(), int64_t{}));
-
-  explicit Storer(const Reduction& shape) : shape_(shape) {
-    if constexpr (is_two_v<Result>) {
-      set_function<decltype(Result::first)>(0);
-      set_function<decltype(Result::second)>(1);
-    } else {
-      set_function<Result>(0);
-    }
-  }
-
-  void store(const Op& op, const Acc* row, int64_t width, std::array<char*, 2> to,
-             std::array<int64_t, 2> stride) const {
-    if constexpr (is_two_v<Result>) {
-      decltype(Result::first) first[kRow];
-      decltype(Result::second) second[kRow];
-      for (int64_t i = 0; i < width; ++i) {
-        const Result result = op.project(row[i], shape_.count);
-        first[i] = result.first;
-        second[i] = result.second;
-      }
-      functions_[0](to[0], stride[0], first, sizeof first[0], width);
-      // An operator with two results may be asked for the first alone.
-      if (to[1] != nullptr) functions_[1](to[1], stride[1], second, sizeof second[0], width);
-    } else {
-      Result result[kRow];
-      for (int64_t i = 0; i < width; ++i) result[i] = op.project(row[i], shape_.count);
-      functions_[0](to[0], stride[0], result, sizeof(Result), width);
-    }
-  }
-
- private:
-  template <class T>
-  void set_function(size_t k) {
-    if (shape_.out[k] == nullptr) return;
-    functions_[k] = convert_function(shape_.out_dtype[k], c10::CppTypeToScalarType<T>::value);
-  }
-
-  const Reduction& shape_;
-  std::array<ConvertFunction, 2> functions_{};
-};
-
-/// The rows of outputs that the kept dimensions make, and where each begins.
-struct Rows {
-  const Reduction& shape;
-  int64_t near, width, per_line, count;
-
-  Rows(const Reduction& reduction, int64_t wanted_width)
-      : shape(reduction),
-        near(reduction.kept.empty() ? 1 : reduction.kept[0].size),
-        width(std::clamp<int64_t>(wanted_width, 1, near)),
-        per_line((near + width - 1) / width),
-        count(reduction.outputs / near * per_line) {}
-
-  struct Row {
-    const char* in;
-    std::array<char*, 2> out;
-    int64_t width;
-  };
-  Row operator[](int64_t row) const {
-    Row result{shape.in, shape.out, width};
-    if (shape.kept.empty()) return result;
-    const int64_t begin = row % per_line * width;
-    result.width = std::min(width, near - begin);
-    move(result, shape.kept[0], begin);
-    row /= per_line;
-    for (size_t d = 1; d < shape.kept.size(); ++d) {
-      move(result, shape.kept[d], row % shape.kept[d].size);
-      row /= shape.kept[d].size;
-    }
-    return result;
-  }
-  std::array<int64_t, 2> stride() const {
-    return shape.kept.empty() ? std::array<int64_t, 2>{} : shape.kept[0].out;
-  }
-
- private:
-  static void move(Row& row, const Reduction::Kept& dim, int64_t n) {
-    row.in += n * dim.in;
-    for (size_t k = 0; k < 2; ++k) {
-      if (row.out[k] != nullptr) row.out[k] += n * dim.out[k];
-    }
-  }
-};
 
 inline bool walks_across(const Reduction& shape) {
   if (shape.kept.empty() || shape.reduced.empty()) return false;

@@ -286,6 +286,25 @@ struct Arg {
     for (i = 0; x[i] != value && !(is_nan(value) && is_nan(x[i]));) ++i;
     return {x[i], index + i};
   }
+  // The best of the rows by lanes; then, where it beats what is held, in which row it first is.
+  inline void rows(Acc* acc, const Input* const* x, int64_t count, int64_t n, int64_t index) const {
+    constexpr int64_t kLanes = 16;
+    Input lanes[kLanes];
+    for (int64_t i = 0; i < n; i += kLanes) {
+      const int64_t some = n - i < kLanes ? n - i : kLanes;
+      for (int64_t k = 0; k < some; ++k) lanes[k] = x[0][i + k];
+      for (int64_t r = 1; r < count; ++r) {
+        for (int64_t k = 0; k < some; ++k) lanes[k] = Best().combine(lanes[k], x[r][i + k]);
+      }
+      for (int64_t k = 0; k < some; ++k) {
+        Acc& held = acc[i + k];
+        if (held.index >= 0 && !beats(lanes[k], held.value)) continue;
+        int64_t r = 0;
+        while (!(x[r][i + k] == lanes[k] || is_nan(x[r][i + k]))) ++r;
+        held = {x[r][i + k], index + r};
+      }
+    }
+  }
   ALT_FN Two<Input, int64_t> project(Acc acc, int64_t) const { return {acc.value, acc.index}; }
 };
 

@@ -1,4 +1,6 @@
-#include "loops/reduce.h"
+#include "loops/reduce_shape.h"
+
+#include <ATen/TensorIterator.h>
 
 #include <limits>
 
