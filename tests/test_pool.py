@@ -27,6 +27,9 @@ aten = torch.ops.aten
             "nn.functional.adaptive_max_pool1d",
             "nn.functional.adaptive_max_pool2d",
             "nn.functional.adaptive_max_pool3d",
+            "nn.functional.max_unpool1d",
+            "nn.functional.max_unpool2d",
+            "nn.functional.max_unpool3d",
         ],
         [*FLOATING, torch.int64],
     ),
@@ -191,6 +194,38 @@ def test_out():
 )
 def test_errors(function):
     assert_same_error(function, torch.randn(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, i: aten.max_unpool2d(x, i.int(), [8, 8]),
+        lambda x, i: aten.max_unpool2d(x, i, [8]),
+        lambda x, i: aten.max_unpool2d(x[0, 0], i[0, 0], [8, 8]),
+        lambda x, i: aten.max_unpool2d(x, i[:, :1], [8, 8]),
+        lambda x, i: aten.max_unpool2d(x[:, :0], i[:, :0], [8, 8]),
+        lambda x, i: aten.max_unpool2d(x, i, [-8, 8]),
+        lambda x, i: aten.max_unpool2d(x.long(), i * 0, [8, 8]),
+    ],
+)
+def test_unpool_errors(function):
+    assert_same_error(function, torch.randn(2, 3, 4, 4), torch.arange(96).view(2, 3, 4, 4))
+
+
+def test_unpool_index_out_of_range():
+    x, i = torch.randn(2, 3, 4, 4), torch.arange(96).view(2, 3, 4, 4)
+    for shift in (0, -17):
+        assert_same_error(
+            lambda t, p, s=shift: aten.max_unpool2d(t, p + s, [8, 8]),
+            x,
+            i,
+            text="Found an invalid max index",
+        )
+
+
+def test_unpool_keeps_channels_last():
+    x = torch.randn(2, 3, 6, 6).contiguous(memory_format=torch.channels_last).requires_grad_()
+    assert_agrees(lambda t: F.max_unpool2d(*F.max_pool2d(t, 2, return_indices=True), 2), x)
 
 
 def test_index_out_of_range():

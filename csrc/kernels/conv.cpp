@@ -9,6 +9,7 @@
 
 #include <array>
 #include <optional>
+#include <sstream>
 #include <tuple>
 
 #include "kernels/conv.h"
@@ -60,8 +61,9 @@ at::MemoryFormat format_of(const Tensor& input, const Tensor& weight) {
   if (input.dim() == 4 && either(at::MemoryFormat::ChannelsLast)) {
     return at::MemoryFormat::ChannelsLast;
   }
-  if (input.dim() == 5 && input.scalar_type() != at::kDouble &&
-      either(at::MemoryFormat::ChannelsLast3d)) {
+  const bool onednn_type =
+      input.scalar_type() == at::kFloat || input.scalar_type() == at::kBFloat16;
+  if (input.dim() == 5 && onednn_type && either(at::MemoryFormat::ChannelsLast3d)) {
     return at::MemoryFormat::ChannelsLast3d;
   }
   return at::MemoryFormat::Contiguous;
@@ -70,6 +72,33 @@ at::MemoryFormat format_of(const Tensor& input, const Tensor& weight) {
 void check_same_type(const Tensor& input, const Tensor& weight) {
   TORCH_CHECK(input.options().type_equal(weight.options()), "Input type (", input.toString(),
               ") and weight type (", weight.toString(), ") should be the same");
+}
+
+/// What the front-end leaves to the kernels to check.
+void check_window(IntArrayRef weight, IntArrayRef stride, IntArrayRef dilation, bool transposed,
+                  IntArrayRef output_padding) {
+  bool too_much_padding = false;
+  for (size_t i = 0; i < stride.size(); ++i) {
+    TORCH_CHECK(weight[i + 2] > 0,
+                "kernel size should be greater than zero, but got weight of size ", weight);
+    TORCH_CHECK(dilation[i] > 0, "non-positive dilation is not supported");
+    too_much_padding |= output_padding[i] >= stride[i] && output_padding[i] >= dilation[i];
+  }
+  if (!transposed || !too_much_padding) {
+    return;
+  }
+  std::ostringstream sizes;
+  const auto list = [&](const char* name, IntArrayRef values) {
+    constexpr std::array dimensions{"depth", "height", "width"};
+    for (size_t i = 0; i < values.size(); ++i) {
+      sizes << ' ' << name << '_' << dimensions[3 - values.size() + i] << ": " << values[i];
+    }
+  };
+  list("output_padding", output_padding);
+  list("stride", stride);
+  list("dilation", dilation);
+  TORCH_CHECK(false, "output padding must be smaller than either stride or dilation, but got",
+              sizes.str());
 }
 
 /// The operand as the loops want it: contiguous, in the type that arithmetic is done in.
@@ -96,6 +125,7 @@ Tensor convolution(const Tensor& input, const Tensor& weight, const std::optiona
   TORCH_CHECK(!has_bias || bias->scalar_type() == input.scalar_type(), "Input type (",
               input.dtype(), ") and bias type (", has_bias ? bias->dtype() : input.dtype(),
               ") should be the same");
+  check_window(weight.sizes(), stride, dilation, transposed, output_padding);
   const Tensor x = prepared(input);
   const Tensor w = prepared(weight);
   const Tensor b = has_bias ? prepared(*bias) : Tensor();
@@ -114,11 +144,14 @@ Tensor convolution(const Tensor& input, const Tensor& weight, const std::optiona
   return finished(out, input.scalar_type(), format_of(input, weight));
 }
 
-std::tuple<Tensor, Tensor, Tensor> convolution_backward(
-    const Tensor& grad_output, const Tensor& input, const Tensor& weight, IntArrayRef stride,
-    IntArrayRef padding, IntArrayRef dilation, bool transposed, IntArrayRef /*output_padding*/,
-    int64_t groups, std::array<bool, 3> output_mask) {
+std::tuple<Tensor, Tensor, Tensor> convolution_backward(const Tensor& grad_output,
+                                                        const Tensor& input, const Tensor& weight,
+                                                        IntArrayRef stride, IntArrayRef padding,
+                                                        IntArrayRef dilation, bool transposed,
+                                                        IntArrayRef output_padding, int64_t groups,
+                                                        std::array<bool, 3> output_mask) {
   check_same_type(input, weight);
+  check_window(weight.sizes(), stride, dilation, transposed, output_padding);
   const at::ScalarType dtype = input.scalar_type();
   const at::MemoryFormat format = format_of(input, weight);
   const conv::Geometry geometry = geometry_of(input.sizes(), grad_output.sizes(), weight.sizes(),

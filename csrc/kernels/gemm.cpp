@@ -3,7 +3,8 @@
 // An operand whose rows or columns are contiguous goes to BLAS where it lies, transposed or not;
 // any other is copied first. The result is computed in place when it is so laid out (a
 // column-major result is the product of the transposed operands), else in a contiguous buffer.
-// Half and BFloat16 are multiplied in float. Numbers differ from stock's by the order of the sums.
+// Half and BFloat16 are multiplied in float. The dispatcher lets lazily conjugated tensors through
+// to products, so they are resolved here. Numbers differ from stock's by the order of the sums.
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -51,10 +52,11 @@ Layout layout_of(const Tensor& tensor) {
 
 /// A batch of matrices for BLAS; owns the copy where one was needed.
 struct Operand {
-  explicit Operand(const Tensor& tensor) : tensor(tensor), layout(layout_of(tensor)) {
+  explicit Operand(const Tensor& given)
+      : tensor(given.resolve_conj().resolve_neg()), layout(layout_of(tensor)) {
     if (!layout.readable) {
-      this->tensor = tensor.contiguous();
-      layout = layout_of(this->tensor);
+      tensor = tensor.contiguous();
+      layout = layout_of(tensor);
     }
   }
 
@@ -126,11 +128,11 @@ void multiply_into(const Tensor& out, const Tensor& a, const Tensor& b, const Sc
     return;
   }
   const Layout layout = layout_of(out);
-  if (layout.readable && layout.transposed) {
+  if (layout.readable && layout.transposed && !out.is_conj() && !out.is_neg()) {
     return multiply_into(out.transpose(-2, -1), b.transpose(-2, -1), a.transpose(-2, -1), beta,
                          alpha, name);
   }
-  if (!layout.readable) {
+  if (!layout.readable || out.is_conj() || out.is_neg()) {
     const Tensor buffer =
         beta.toComplexDouble() == 0.0 ? at::empty(out.sizes(), out.options()) : out.contiguous();
     multiply_into(buffer, a, b, beta, alpha, name);
@@ -225,11 +227,12 @@ void addmv(const Tensor& self, const Tensor& mat, const Tensor& vec, const Scala
 
 Tensor dot(const Tensor& self, const Tensor& tensor) {
   check_dot(self, tensor);
+  const Tensor x = self.resolve_conj().resolve_neg();
+  const Tensor y = tensor.resolve_conj().resolve_neg();
   Tensor out = at::empty({}, self.options());
   visit<DotTypes>(self.scalar_type(), "dot", [&]<class T>() {
-    *out.mutable_data_ptr<T>() =
-        blas::dot<T>(self.numel(), self.const_data_ptr<T>(), self.stride(0),
-                     tensor.const_data_ptr<T>(), tensor.stride(0));
+    *out.mutable_data_ptr<T>() = blas::dot<T>(x.numel(), x.const_data_ptr<T>(), x.stride(0),
+                                              y.const_data_ptr<T>(), y.stride(0));
   });
   return out;
 }
@@ -239,11 +242,12 @@ Tensor vdot(const Tensor& self, const Tensor& other) {
     return dot(self, other);
   }
   check_dot(self, other);
+  const Tensor x = self.resolve_conj().resolve_neg();
+  const Tensor y = other.resolve_conj().resolve_neg();
   Tensor out = at::empty({}, self.options());
   visit<ComplexTypes>(self.scalar_type(), "vdot", [&]<class T>() {
-    *out.mutable_data_ptr<T>() =
-        blas::dot_conjugate<T>(self.numel(), self.const_data_ptr<T>(), self.stride(0),
-                               other.const_data_ptr<T>(), other.stride(0));
+    *out.mutable_data_ptr<T>() = blas::dot_conjugate<T>(
+        x.numel(), x.const_data_ptr<T>(), x.stride(0), y.const_data_ptr<T>(), y.stride(0));
   });
   return out;
 }

@@ -62,8 +62,9 @@ void call_blas(int m, int n, int k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T
                int64_t c_stride) {
   const char transpose_a = a.transposed ? 'T' : 'N';
   const char transpose_b = b.transposed ? 'T' : 'N';
-  const int lda = static_cast<int>(a.stride);
-  const int ldb = static_cast<int>(b.stride);
+  // An empty matrix may have no stride; BLAS wants one of at least 1 whatever the sizes.
+  const int lda = std::max(static_cast<int>(a.stride), 1);
+  const int ldb = std::max(static_cast<int>(b.stride), 1);
   const int ldc = static_cast<int>(c_stride);
   const auto call = [&](auto function) {
     function(&transpose_b, &transpose_a, &n, &m, &k, &alpha, b.data, &ldb, a.data, &lda, &beta, c,
