@@ -33,7 +33,8 @@ CASES = 60
     ),
 )
 def test_samples(op, dtype):
-    check_op_samples(op, dtype, factor=4)
+    # Stock sums a transposed convolution of float16 in float16, ours in float32.
+    check_op_samples(op, dtype, factor=16 if dtype == torch.float16 else 4)
 
 
 def random_case(choose: random.Random) -> tuple[dict, bool, tuple[list, list, list | None]]:
