@@ -84,6 +84,9 @@ __all__ = [
 
 globals().update(tensor_types.TENSOR_TYPES)
 
+# torch.utils.checkpoint keeps the generators of a device only where its module says this.
+_initialized = True
+
 
 def is_available() -> bool:
     """Whether there is an alt device. Where altbackend is registered there always is."""
