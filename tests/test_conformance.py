@@ -1,0 +1,166 @@
+"""The conformance suite: a sample of its cells, and planted defects that it must report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import altbackend  # noqa: F401 - registers the device
+from conformance.ops import database
+from conformance.ops.context import Context
+from conformance.ops.worker import SUITE
+from conformance.suite import expectations
+from conformance.suite.cells import run_cell
+from conformance.suite.expectations import Expectation, judge
+from conformance.suite.records import Ran, Record, Status
+from conformance.suite.workers import Task, Worker
+
+# One entry of each family, for CI; `python -m conformance ops` runs them all.
+SAMPLED = (
+    "add", "mul", "exp", "where", "clamp", "sum", "var", "argmax", "cumsum", "cat", "transpose",
+    "index_select", "gather", "masked_fill", "nonzero", "sort", "topk", "mm", "bmm", "softmax",
+    "nn.functional.conv2d", "nn.functional.max_pool2d", "nn.functional.batch_norm",
+    "nn.functional.layer_norm", "nn.functional.cross_entropy", "nn.functional.interpolate.bilinear",
+    "nn.functional.linear", "nn.functional.dropout", "nn.functional.embedding",
+)  # fmt: skip
+DTYPES = ("float32", "int64", "bool", "bfloat16", "complex64")
+SAMPLES = 4
+
+
+def run(context: Context, variant: str, entry: str = "add", dtype: str = "float32") -> Record:
+    return run_cell(SUITE, context, {"entry": entry, "dtype": dtype}, variant)
+
+
+@pytest.mark.parametrize("entry", SAMPLED)
+def test_sampled_entries(entry: str) -> None:
+    op = database.entries()[entry]
+    records = []
+    for dtype in DTYPES:
+        if dtype in database.dtypes(op):
+            context = Context(entry, dtype, SAMPLES)
+            records += [run(context, variant, entry, dtype) for variant in SUITE.variants]
+    assert sum(record.status is Status.PASSED for record in records) >= 5
+    verdict = judge(records, expectations.load())
+    assert not verdict.unexpected
+
+
+class Spoiled(Context):
+    """A Context whose operator is defective on alt."""
+
+    def __init__(self, entry: str, spoil: Any, **more: Any) -> None:
+        super().__init__(entry, "float32", 3)
+        sound = self.op
+
+        class Op:
+            def __getattr__(self, name: str) -> Any:
+                return more[name] if name in more else getattr(sound, name)
+
+            @staticmethod
+            def op(given: Any, *args: Any, **kwargs: Any) -> Any:
+                if getattr(given, "device", torch.device("cpu")).type == "alt":
+                    return spoil(sound.op, given, *args, **kwargs)
+                return sound.op(given, *args, **kwargs)
+
+        self.op = Op()
+
+
+def off_by_a_thousandth(op: Any, *args: Any, **kwargs: Any) -> Any:
+    return op(*args, **kwargs) * (1 + 1e-3)
+
+
+def other_strides(op: Any, *args: Any, **kwargs: Any) -> Any:
+    result = op(*args, **kwargs)
+    if result.dim() < 2:
+        return result
+    return result.transpose(0, -1).contiguous().transpose(0, -1)
+
+
+def copied(op: Any, *args: Any, **kwargs: Any) -> Any:
+    return op(*args, **kwargs).clone()
+
+
+def detached(op: Any, *args: Any, **kwargs: Any) -> Any:
+    return op(*args, **kwargs).detach()
+
+
+def other_error(op: Any, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return op(*args, **kwargs)
+    except Exception as error:
+        raise KeyError(str(error)) from None
+
+
+@pytest.mark.parametrize(
+    "entry, variant, spoil",
+    [
+        ("add", "forward", off_by_a_thousandth),
+        ("add", "gradient", off_by_a_thousandth),
+        ("add", "noncontiguous", off_by_a_thousandth),
+        ("nn.functional.conv2d", "strides", other_strides),
+        ("transpose", "views", copied),
+        ("mul", "metadata", detached),
+        ("gather", "errors", other_error),
+    ],
+)
+def test_planted_defect_is_reported(entry: str, variant: str, spoil: Any) -> None:
+    assert run(Context(entry, "float32", 3), variant, entry).status is Status.PASSED
+    record = run(Spoiled(entry, spoil), variant, entry)
+    assert record.status is Status.FAILED, record
+    assert judge([record], []).unexpected == [record]
+
+
+def test_missing_version_bump_is_reported() -> None:
+    def without_bump(given: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if given.device.type == "alt":
+            given.data.add_(*args, **kwargs)
+            return given
+        return given.add_(*args, **kwargs)
+
+    context = Spoiled("add", off_by_a_thousandth, get_inplace=lambda: without_bump)
+    record = run(context, "inplace")
+    assert record.status is Status.FAILED
+    assert "version" in record.detail
+
+
+def test_result_left_on_the_cpu_is_reported() -> None:
+    record = run(Spoiled("add", lambda op, *a, **k: op(*a, **k).cpu()), "forward")
+    assert record.status is Status.FAILED
+    assert "not on alt" in record.detail
+
+
+def test_a_crash_takes_only_its_own_cell() -> None:
+    # The worker below dies in its first cell and answers the second in a new process.
+    worker = Worker("tests.crashing_worker")
+    try:
+        records = list(worker.run(Task("ops", "entry", "float32", {})))
+    finally:
+        worker.close()
+    assert [(r.variant, r.status) for r in records] == [
+        ("dies", Status.CRASHED),
+        ("lives", Status.PASSED),
+    ]
+
+
+def test_fallbacks_are_told_from_native() -> None:
+    context = Context("add", "float32", 2)
+    assert run(context, "forward").ran is Ran.NATIVE
+
+
+def record_of(status: Status) -> Record:
+    return Record("ops", "add", "float32", "forward", status, Ran.NATIVE, cases=1)
+
+
+def test_stale_expectations_fail_the_run() -> None:
+    known = Expectation("ops", "add", "*", "*", "a difference with a reason")
+    assert judge([record_of(Status.FAILED)], [known]).good
+    assert not judge([record_of(Status.PASSED)], [known]).good
+    assert judge([], [known]).good  # its cells were not part of the run
+
+
+def test_reason_is_required(tmp_path: Any) -> None:
+    path = tmp_path / "expectations.yaml"
+    path.write_text("- {suite: ops, entry: add, reason: ' '}\n")
+    with pytest.raises(ValueError, match="no reason"):
+        expectations.load(path)
