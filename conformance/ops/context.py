@@ -9,7 +9,13 @@ from typing import Any
 import torch
 
 from conformance.ops import database
-from conformance.suite.outcome import Difference, Outcome, compare_errors, compare_values, outcome
+from conformance.suite.outcome import (
+    Outcome,
+    ValueDifference,
+    compare_errors,
+    compare_values,
+    outcome,
+)
 from conformance.suite.tensors import map_tensors, strided, tensors_in, twins
 
 Arguments = tuple[Any, tuple, dict]
@@ -69,7 +75,7 @@ class Context:
             stock_value, alt_value = process(stock.value), process(alt.value)
             try:
                 compare_values(stock_value, alt_value, self.tolerance, where)
-            except Difference:
+            except ValueDifference:
                 if not self.excused_by_truth(sample, stock_value, alt_value):
                     raise
         self.cases += 1

@@ -16,6 +16,10 @@ class Difference(Exception):
     """Two outcomes differ; the message says how."""
 
 
+class ValueDifference(Difference):
+    """Only values differ: dtype, shape and device agree."""
+
+
 @dataclass
 class Outcome:
     """What a call did."""
@@ -89,7 +93,7 @@ def compare_tensors(
             atol=absolute,
         )
     except AssertionError as error:
-        raise Difference(f"{where}: {' '.join(str(error).split())[:300]}") from None
+        raise ValueDifference(f"{where}: {' '.join(str(error).split())[:300]}") from None
 
 
 def compare_values(stock: Any, alt: Any, tolerance: Tolerance, where: str = "result") -> int:

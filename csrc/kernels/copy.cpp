@@ -119,6 +119,9 @@ at::Tensor copy_from(const at::Tensor& self, const at::Tensor& dst, bool) {
   check_device(self);
   check_device(dst);
   if (self.is_same(dst)) return dst;
+  if (self.is_complex() && !dst.is_complex()) {
+    TORCH_WARN_ONCE("Casting complex values to real discards the imaginary part");
+  }
   const at::Tensor to = physical(dst);
   copy_elements(to, physical(self));
   // The copy moved memory; where only one side is lazily conjugated or negated, mend the values.

@@ -170,6 +170,8 @@ at::Tensor& index_select_out(const at::Tensor& self, int64_t dim, const at::Tens
               "index_select(): Index to scalar can have only 1 value, got ", count, " value(s)");
   TORCH_CHECK(self.scalar_type() == out.scalar_type(),
               "index_select(): self and result must have the same scalar type");
+  TORCH_CHECK(self.dim() <= 1 || count == 0 || self.numel() > 0 || self.size(dim) > 0,
+              "index_select(): self indexing axis dim should be positive");
   at::assert_no_internal_overlap(out);
   at::assert_no_overlap(out, self);
   at::assert_no_overlap(out, index);
