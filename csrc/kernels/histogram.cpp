@@ -34,21 +34,20 @@ std::pair<double, double> outer_edges(const at::Tensor& self, const at::Scalar& 
   return {left, right};
 }
 
+/// In the arithmetic of T, counts included, as stock does.
 template <class T>
-void count_bins(const T* data, int64_t n, T left, T right, std::vector<int64_t>& counts) {
-  using Real = opmath_t<T>;
-  const auto bins = static_cast<int64_t>(counts.size());
-  const auto low = static_cast<Real>(left);
-  const auto high = static_cast<Real>(right);
+std::vector<T> count_bins(const T* data, int64_t n, T left, T right, int64_t bins) {
+  std::vector<T> counts(static_cast<size_t>(bins), T(0));
   for (int64_t i = 0; i < n; ++i) {
-    const auto value = static_cast<Real>(data[i]);
-    if (!(value >= low && value <= high)) {
+    if (!(data[i] >= left && data[i] <= right)) {
       continue;
     }
     const auto position =
-        static_cast<int64_t>((value - low) * static_cast<Real>(bins) / (high - low));
-    ++counts[static_cast<size_t>(std::min(position, bins - 1))];
+        static_cast<int64_t>((data[i] - left) * static_cast<T>(bins) / (right - left));
+    T& count = counts[static_cast<size_t>(std::min(position, bins - 1))];
+    count = count + T(1);
   }
+  return counts;
 }
 
 }  // namespace
@@ -63,13 +62,12 @@ at::Tensor& histc_out(const at::Tensor& self, int64_t bins, const at::Scalar& mi
   visit<FloatingAndHalfTypes>(self.scalar_type(), "histogram_cpu", [&]<class T>() {
     const auto [left, right] = outer_edges(self, min, max);
     const auto source = self.contiguous();
-    std::vector<int64_t> counts(static_cast<size_t>(bins));
-    count_bins(source.const_data_ptr<T>(), source.numel(), static_cast<T>(left),
-               static_cast<T>(right), counts);
+    const auto counts = count_bins(source.const_data_ptr<T>(), source.numel(), static_cast<T>(left),
+                                   static_cast<T>(right), bins);
     at::native::resize_output(out, {bins});
     T* result = out.mutable_data_ptr<T>();
     for (int64_t i = 0; i < bins; ++i) {
-      result[i * out.stride(0)] = static_cast<T>(counts[static_cast<size_t>(i)]);
+      result[i * out.stride(0)] = counts[static_cast<size_t>(i)];
     }
   });
   return out;
