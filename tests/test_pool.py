@@ -27,6 +27,8 @@ aten = torch.ops.aten
             "nn.functional.adaptive_max_pool1d",
             "nn.functional.adaptive_max_pool2d",
             "nn.functional.adaptive_max_pool3d",
+            "nn.functional.fractional_max_pool2d",
+            "nn.functional.fractional_max_pool3d",
             "nn.functional.max_unpool1d",
             "nn.functional.max_unpool2d",
             "nn.functional.max_unpool3d",

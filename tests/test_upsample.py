@@ -96,6 +96,20 @@ def test_antialias(mode, dtype):
         assert_agrees(lambda t, k=keywords: F.interpolate(t, antialias=True, **k), x)
 
 
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_bytes(mode, antialias):
+    choose = random.Random(f"{mode} {antialias}")
+    torch.manual_seed(0)
+    for _ in range(CASES):
+        sizes = [choose.randint(2, 30) for _ in range(2)]
+        x = torch.randint(0, 256, (2, choose.choice([1, 3, 5]), *sizes), dtype=torch.uint8)
+        if choose.random() < 0.5:
+            x = x.contiguous(memory_format=torch.channels_last)
+        keywords = random_arguments(choose, mode, sizes)
+        assert_agrees(lambda t, k=keywords: F.interpolate(t, antialias=antialias, **k), x)
+
+
 @pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
 def test_large(mode):
     """Enough rows for several threads, and for stock's other kernel."""

@@ -1,39 +1,53 @@
 // Building the matrix of windows of an image (im2col) and adding one back (col2im).
 
-#include <c10/util/complex.h>
-
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/conv.h"
 
 namespace alt::kernels::conv {
 namespace {
 
+/// std::copy for the short runs of small images, where a call of memmove costs more than its work.
 template <class T>
-void gather_run(const T* row, int64_t start, int64_t stride, int64_t count, int64_t size, T* out) {
-  const Inside inside(start, stride, count, size);
-  std::fill(out, out + inside.first, T(0));
+void copy_short(const T* from, int64_t count, T* to) {
+  constexpr int64_t block = 32 / sizeof(T);
+  int64_t i = 0;
+  for (; i + block <= count; i += block) {
+    std::memcpy(to + i, from + i, 32);
+  }
+  for (; i < count; ++i) {
+    to[i] = from[i];
+  }
+}
+
+/// What a kernel element sees from `count` places of a row, the first at `row`.
+template <class T>
+void gather_run(const T* row, int64_t stride, int64_t count, Inside inside, T* out) {
+  for (int64_t i = 0; i < inside.first; ++i) {
+    out[i] = T(0);
+  }
   if (stride == 1) {
-    std::copy(row + start + inside.first, row + start + inside.last, out + inside.first);
+    copy_short(row + inside.first, inside.last - inside.first, out + inside.first);
   } else {
     for (int64_t i = inside.first; i < inside.last; ++i) {
-      out[i] = row[start + i * stride];
+      out[i] = row[i * stride];
     }
   }
-  std::fill(out + inside.last, out + count, T(0));
+  for (int64_t i = inside.last; i < count; ++i) {
+    out[i] = T(0);
+  }
 }
 
 template <class T>
-void scatter_run(const T* in, int64_t start, int64_t stride, int64_t count, int64_t size, T* row) {
-  const Inside inside(start, stride, count, size);
+void scatter_run(const T* in, int64_t stride, Inside inside, T* row) {
   if (stride == 1) {
-    T* target = row + start;
     for (int64_t i = inside.first; i < inside.last; ++i) {
-      target[i] += in[i];
+      row[i] += in[i];
     }
   } else {
     for (int64_t i = inside.first; i < inside.last; ++i) {
-      row[start + i * stride] += in[i];
+      row[i * stride] += in[i];
     }
   }
 }
@@ -86,14 +100,15 @@ void gather_windows(const Geometry& g, const T* large, int64_t channels, int64_t
                     T* columns) {
   for_each_row(g, channels, [&](int64_t channel, const Extent& offset) {
     const T* plane = large + channel * g.large_volume();
+    const Inside row_inside(offset[2], g.stride[2], g.small[2], g.large[2]);
     for_each_run(g.small, begin, end, [&](int64_t d, int64_t h, int64_t w, int64_t count) {
       const int64_t z = d * g.stride[0] + offset[0];
       const int64_t y = h * g.stride[1] + offset[1];
       if (outside(z, g.large[0]) || outside(y, g.large[1])) {
         std::fill(columns, columns + count, T(0));
       } else {
-        const T* row = plane + (z * g.large[1] + y) * g.large[2];
-        gather_run(row, w * g.stride[2] + offset[2], g.stride[2], count, g.large[2], columns);
+        const T* row = plane + (z * g.large[1] + y) * g.large[2] + w * g.stride[2] + offset[2];
+        gather_run(row, g.stride[2], count, row_inside.part(w, count), columns);
       }
       columns += count;
     });
@@ -104,12 +119,13 @@ template <class T>
 void scatter_windows(const Geometry& g, const T* columns, int64_t channels, T* large) {
   for_each_row(g, channels, [&](int64_t channel, const Extent& offset) {
     T* plane = large + channel * g.large_volume();
+    const Inside row_inside(offset[2], g.stride[2], g.small[2], g.large[2]);
     for_each_run(g.small, 0, g.small_volume(), [&](int64_t d, int64_t h, int64_t w, int64_t count) {
       const int64_t z = d * g.stride[0] + offset[0];
       const int64_t y = h * g.stride[1] + offset[1];
       if (!outside(z, g.large[0]) && !outside(y, g.large[1])) {
-        T* row = plane + (z * g.large[1] + y) * g.large[2];
-        scatter_run(columns, w * g.stride[2] + offset[2], g.stride[2], count, g.large[2], row);
+        T* row = plane + (z * g.large[1] + y) * g.large[2] + w * g.stride[2] + offset[2];
+        scatter_run(columns, g.stride[2], row_inside.part(w, count), row);
       }
       columns += count;
     });

@@ -44,4 +44,8 @@ struct AdaptiveRange {
   int64_t last;
 };
 
+/// Adds each gradient at its index: the gradient of every kind of max pooling.
+void add_at_indices(const at::Tensor& grad_output, const at::Tensor& indices, int64_t dimensions,
+                    const char* name, const at::Tensor& grad_input);
+
 }  // namespace alt::kernels::pool

@@ -148,31 +148,6 @@ void adaptive_max_pool(const Tensor& self, int64_t dimensions, const char* name,
   places.finish();
 }
 
-/// Adds each gradient at its index: the gradient of every kind of max pooling.
-void add_at_indices(const Tensor& grad_output, const Tensor& indices, int64_t dimensions,
-                    const char* name, const Tensor& grad_input) {
-  const Tensor grad = planes::source(grad_output);
-  const Tensor places = indices.contiguous();
-  const planes::Target target(grad_input);
-  const int64_t input = volume(planes::spatial(grad_input, dimensions));
-  const int64_t output = volume(planes::spatial(grad, dimensions));
-  visit<FloatingTypes>(grad.scalar_type(), name, [&]<class T>() {
-    const T* data = grad.const_data_ptr<T>();
-    const int64_t* index = places.const_data_ptr<int64_t>();
-    T* result = target.data<T>();
-    planes::for_each(planes::count(grad_input, dimensions), input + output, [&](int64_t plane) {
-      T* base = result + plane * input;
-      std::fill_n(base, input, T(0));
-      for (int64_t i = plane * output; i < (plane + 1) * output; ++i) {
-        TORCH_CHECK_INDEX(!outside(index[i], input), name, ": index ", index[i],
-                          " is out of range for a plane of ", input, " elements");
-        base[index[i]] += data[i];
-      }
-    });
-  });
-  target.finish();
-}
-
 Geometry geometry_of(const Tensor& self, const Tensor& out, int64_t dimensions,
                      IntArrayRef kernel_size, IntArrayRef stride, IntArrayRef padding,
                      IntArrayRef dilation) {
@@ -217,6 +192,30 @@ at::DimVector check_max_pool3d(const Tensor& self, IntArrayRef kernel_size, IntA
 
 }  // namespace
 
+void pool::add_at_indices(const Tensor& grad_output, const Tensor& indices, int64_t dimensions,
+                          const char* name, const Tensor& grad_input) {
+  const Tensor grad = planes::source(grad_output);
+  const Tensor places = indices.contiguous();
+  const planes::Target target(grad_input);
+  const int64_t input = volume(planes::spatial(grad_input, dimensions));
+  const int64_t output = volume(planes::spatial(grad, dimensions));
+  visit<FloatingTypes>(grad.scalar_type(), name, [&]<class T>() {
+    const T* data = grad.const_data_ptr<T>();
+    const int64_t* index = places.const_data_ptr<int64_t>();
+    T* result = target.data<T>();
+    planes::for_each(planes::count(grad_input, dimensions), input + output, [&](int64_t plane) {
+      T* base = result + plane * input;
+      std::fill_n(base, input, T(0));
+      for (int64_t i = plane * output; i < (plane + 1) * output; ++i) {
+        TORCH_CHECK_INDEX(!outside(index[i], input), name, ": index ", index[i],
+                          " is out of range for a plane of ", input, " elements");
+        base[index[i]] += data[i];
+      }
+    });
+  });
+  target.finish();
+}
+
 void max_pool2d_with_indices(const Tensor& self, IntArrayRef kernel_size, IntArrayRef stride,
                              IntArrayRef padding, IntArrayRef dilation, bool /*ceil_mode*/,
                              const Tensor& out, const Tensor& indices) {
@@ -227,7 +226,7 @@ void max_pool2d_with_indices(const Tensor& self, IntArrayRef kernel_size, IntArr
 void max_pool2d_with_indices_backward(const Tensor& grad_output, const Tensor& /*self*/,
                                       IntArrayRef, IntArrayRef, IntArrayRef, IntArrayRef, bool,
                                       const Tensor& indices, const Tensor& grad_input) {
-  add_at_indices(grad_output, indices, 2, "max_pool2d_backward", grad_input);
+  pool::add_at_indices(grad_output, indices, 2, "max_pool2d_backward", grad_input);
 }
 
 std::tuple<Tensor&, Tensor&> max_pool3d_with_indices_out(const Tensor& self,
@@ -269,7 +268,7 @@ Tensor& max_pool3d_with_indices_backward_out(const Tensor& grad_output, const Te
   }
   grad_input.resize_(self.sizes(),
                      self.dim() == 5 ? self.suggest_memory_format() : at::MemoryFormat::Contiguous);
-  add_at_indices(grad_output, indices, 3, "max_pool3d_backward", grad_input);
+  pool::add_at_indices(grad_output, indices, 3, "max_pool3d_backward", grad_input);
   return grad_input;
 }
 
@@ -289,7 +288,7 @@ void adaptive_max_pool2d(const Tensor& self, IntArrayRef /*output_size*/, const 
 
 void adaptive_max_pool2d_backward(const Tensor& grad_output, const Tensor& /*self*/,
                                   const Tensor& indices, const Tensor& grad_input) {
-  add_at_indices(grad_output, indices, 2, "adaptive_max_pool2d_backward", grad_input);
+  pool::add_at_indices(grad_output, indices, 2, "adaptive_max_pool2d_backward", grad_input);
 }
 
 void adaptive_max_pool3d(const Tensor& self, IntArrayRef /*output_size*/, const Tensor& out,
@@ -299,7 +298,7 @@ void adaptive_max_pool3d(const Tensor& self, IntArrayRef /*output_size*/, const 
 
 void adaptive_max_pool3d_backward(const Tensor& grad_output, const Tensor& /*self*/,
                                   const Tensor& indices, const Tensor& grad_input) {
-  add_at_indices(grad_output, indices, 3, "adaptive_max_pool3d_backward", grad_input);
+  pool::add_at_indices(grad_output, indices, 3, "adaptive_max_pool3d_backward", grad_input);
 }
 
 }  // namespace alt::kernels

@@ -33,6 +33,13 @@ struct Inside {
     last =
         start >= size ? first : std::max(first, std::min(count, (size - 1 - start) / stride + 1));
   }
+  /// The part of `count` of these positions from number `from` on, counted from there.
+  Inside part(int64_t from, int64_t count) const {
+    Inside result(*this);
+    result.first = std::clamp<int64_t>(first - from, 0, count);
+    result.last = std::clamp(last - from, result.first, count);
+    return result;
+  }
   int64_t first;
   int64_t last;
 };
