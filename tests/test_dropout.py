@@ -18,7 +18,8 @@ def both(function, x, seed=5):
         with altbackend.no_fallback():
             output = function(given)
             grad = torch.autograd.grad(output, given, copy_to(x.detach() * 3, device))[0]
-        results.append((output.detach().cpu(), grad.cpu(), torch.rand(1)))
+        after = torch.rand(1, device=device).cpu()
+        results.append((output.detach().cpu(), grad.cpu(), after))
     return results
 
 
