@@ -103,7 +103,6 @@ SAME_MESSAGE: dict[str, Call] = {
     "index shapes": lambda new: new(4, 4)[new.of([0, 1]), new.of([0, 1, 2])],
     "index_put shapes": lambda new: new(4).__setitem__(new.of([0, 1]), new(3)),
     "mask shape": lambda new: new(4)[new.of([True, False, True])],
-    "masked_fill shape": lambda new: new(4).masked_fill_(new.of([True, False, True]), 0),
     "lstm input": lambda new: torch.nn.LSTM(4, 5).to(new.device)(new(2, 3, 7)),
     "backward of a vector": lambda new: new(3).requires_grad_().mul(2).backward(),
     "backward shapes": lambda new: new(3).requires_grad_().mul(2).backward(new(4)),
@@ -158,6 +157,7 @@ SAME_MESSAGE: dict[str, Call] = {
 
 # The kernel finds these, in words that are its own. Stock's type counts.
 SAME_TYPE: dict[str, Call] = {
+    "masked_fill shape": lambda new: new(4).masked_fill_(new.of([True, False, True]), 0),
     "embedding by floats": lambda new: functional.embedding(new(2), new(3, 4)),
     "resize_ negative": lambda new: new(3).resize_(-1),
     "bitwise_and of floats": lambda new: new(3) & new(3),
