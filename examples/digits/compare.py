@@ -143,7 +143,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("networks", nargs="*", metavar="network", help=f"of {', '.join(RECIPES)}")
-    parser.add_argument("--rounds", type=int, default=3, help="trainings on each device")
+    parser.add_argument("--rounds", type=int, default=2, help="trainings on each device")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("out"), help="where the drawing goes")
     arguments = parser.parse_args()
