@@ -1,5 +1,7 @@
 """Sequences and index patterns on alt, to the bit what stock makes on cpu."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -110,7 +112,7 @@ def test_eye_and_triangles(n: int, m: int) -> None:
     ],
 )
 @pytest.mark.filterwarnings("ignore:torch.range is deprecated")
-def test_errors(call) -> None:
+def test_errors(call: Callable[[str], torch.Tensor]) -> None:
     with pytest.raises(Exception) as expected:
         call("cpu")
     with pytest.raises(expected.type) as raised:

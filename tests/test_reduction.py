@@ -1,6 +1,7 @@
 """Reductions on alt against stock on cpu: values, places, dtypes, layouts, gradients, errors."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -44,7 +45,7 @@ def dims_of(x: torch.Tensor) -> list[tuple[int, ...]]:
     return [*singles, *pairs, tuple(range(x.dim()))]
 
 
-def tolerance(dtype: torch.dtype) -> dict[str, float]:
+def tolerance(dtype: torch.dtype) -> dict[str, Any]:
     """How far the roundings of two orders of summation may lie apart."""
     if dtype in (torch.float16, torch.bfloat16):
         return {"rtol": 2e-2, "atol": 2e-2}
@@ -78,7 +79,7 @@ def test_layouts(layout: str, dtype: torch.dtype) -> None:
     with altbackend.no_fallback():
         for dims in dims_of(x):
             for keepdim in (False, True):
-                functions = [torch.sum, torch.amax, torch.amin]
+                functions: list[Any] = [torch.sum, torch.amax, torch.amin]
                 if dtype.is_floating_point:
                     functions += [torch.mean, torch.var, torch.linalg.vector_norm]
                 for function in functions:
@@ -94,7 +95,7 @@ def test_layouts(layout: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     "op", [op for op in op_db if op.name in OPERATORS], ids=lambda o: o.full_name
 )
-def test_op_db(op) -> None:
+def test_op_db(op: Any) -> None:
     for dtype in [*FLOATING, *INTEGRAL, *COMPLEX]:
         if dtype not in op.dtypes:
             continue
@@ -107,7 +108,7 @@ def test_op_db(op) -> None:
 @pytest.mark.parametrize(
     "op", [op for op in op_db if op.name in OPERATORS], ids=lambda o: o.full_name
 )
-def test_gradients(op) -> None:
+def test_gradients(op: Any) -> None:
     if not op.supports_autograd:
         pytest.skip("not differentiable")
     compared = 0
@@ -244,7 +245,7 @@ def test_equal() -> None:
     assert not torch.equal(b, b)
 
 
-def test_deterministic_with_nan_payload_of_threads() -> None:
+def test_one_nan_in_a_long_row() -> None:
     """One NaN anywhere in a long row reaches the result."""
     x = torch.zeros(500_000)
     for place in (0, 65_536, 499_999):
