@@ -12,8 +12,8 @@ namespace {
 
 namespace py = pybind11;
 
-/// Where altbackend's Python files lie: the cuda shim and `python -m altbackend run` stand between a
-/// script and torch, and are not what the script's author looks for.
+/// Where altbackend's Python files lie: the cuda shim and `python -m altbackend run` stand between
+/// a script and torch, and are not what the script's author looks for.
 const std::string& package_folder() {
   static const std::string folder = [] {
     const auto file = py::module_::import("altbackend").attr("__file__").cast<std::string>();
