@@ -434,7 +434,8 @@ def test_backward_and_hooks_see_it(shim) -> None:
 
 def test_training_loop_in_the_manner_of_2019(shim, monkeypatch) -> None:
     # torch's own test helpers, once imported anywhere in this process, freeze what scripts set.
-    monkeypatch.setattr(torch.backends, "__allow_nonbracketed_mutation_flag", True)
+    module = torch.backends.flags_frozen.__globals__  # torch.backends wraps its own module
+    monkeypatch.setitem(module, "__allow_nonbracketed_mutation_flag", True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
