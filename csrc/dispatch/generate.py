@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -428,6 +428,13 @@ def pointwise_rows(
                 )
 
 
+def duplicates(rows: Iterable[Emitted]) -> list[str]:
+    """Registrations that two rows make: the later would silently replace the earlier."""
+    # Up to the first comma stand the operator or the stub.
+    named = [line.split(",")[0] for row in rows for line in row.registrations]
+    return [f"ops.yaml: two rows give {name}, …)" for name, n in Counter(named).items() if n > 1]
+
+
 def handled(errors: list[str], label: str, emit: Callable[[], Emitted]) -> Emitted:
     try:
         return emit()
@@ -464,6 +471,7 @@ def generate(table_path: Path) -> dict[str, str]:
     pointwise: dict[str, list[Emitted]] = defaultdict(list)
     for family, label, emit in pointwise_rows(table):
         pointwise[family].append(handled(errors, label, emit))
+    errors += duplicates(itertools.chain(registered, stubs, reductions, *pointwise.values()))
     if errors:
         raise SystemExit("\n".join(errors))
 

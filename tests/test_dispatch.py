@@ -1,0 +1,95 @@
+"""The table of operators: a row that the generator cannot handle stops the build with its name."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+DISPATCH = Path(__file__).parents[1] / "csrc" / "dispatch"
+
+EMPTY = """
+aten: []
+meta: []
+own: []
+stubs: []
+reductions: []
+"""
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", DISPATCH / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["generate"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["generate"]
+
+
+def refusal(generator: ModuleType, tmp_path: Path, table: str) -> str:
+    path = tmp_path / "ops.yaml"
+    path.write_text(table)
+    with pytest.raises(SystemExit) as stopped:
+        generator.generate(path)
+    return str(stopped.value)
+
+
+def test_every_unhandled_row_is_named(generator: ModuleType, tmp_path: Path) -> None:
+    table = """
+aten:
+  - no_such_operator
+  - add_.Tensor
+meta:
+  - nonzero: nonzero
+own:
+  - no_such_own: kernel
+stubs:
+  - {stub: sin_stub, header: ATen/native/UnaryOps.h}
+reductions:
+  - {stub: sum_stub, body: Sum, types: quaternions}
+pointwise:
+  - ops: math
+    header: ATen/native/UnaryOps.h
+    unary:
+      - {stub: cos_stub, body: cos, types: quaternions}
+      - {stub: tan_stub, body: tan, types: floating, colour: green}
+"""
+    message = refusal(generator, tmp_path, table)
+    for row in [
+        "no_such_operator",
+        "add_.Tensor",
+        "nonzero",
+        "no_such_own",
+        "sin_stub",
+        "sum_stub",
+        "cos_stub",
+        "tan_stub",
+    ]:
+        assert row in message
+    assert len(message.splitlines()) == 8
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        EMPTY.replace("own: []", "own:\n  - nonzero: nonzero\n  - nonzero: other"),
+        EMPTY.replace("aten: []", "aten:\n  - add.Tensor\n  - add.Tensor"),
+        EMPTY.replace(
+            "stubs: []",
+            "stubs:\n"
+            "  - {stub: sin_stub, header: ATen/native/UnaryOps.h, kernel: one}\n"
+            "  - {stub: sin_stub, header: ATen/native/UnaryOps.h, kernel: two}",
+        ),
+    ],
+    ids=["own", "aten", "stubs"],
+)
+def test_two_rows_for_one_thing_are_refused(
+    generator: ModuleType, tmp_path: Path, table: str
+) -> None:
+    assert "two rows give" in refusal(generator, tmp_path, table)
+
+
+def test_an_unknown_section_is_refused(generator: ModuleType, tmp_path: Path) -> None:
+    assert "'atens'" in refusal(generator, tmp_path, EMPTY + "atens: []\n")
