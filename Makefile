@@ -25,11 +25,12 @@ SANITIZED_TESTS := tests/test_views.py tests/test_bad_input.py
 SANITIZED_FILTER := not memory and not process and not compare and not random_programs[1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build cpp-tests pytest notes lint format asan ubsan tsan clean distclean
+.PHONY: help run test build bench cpp-tests pytest notes lint format asan ubsan tsan clean distclean
 
 help:
 	@echo 'make run      train four networks on cpu and on alt and compare them'
 	@echo 'make test     lint, C++ tests, Python tests, the notes'
+	@echo 'make bench    time alt beside stock PyTorch; BENCH=--quick, or other options of it'
 	@echo 'make build    (re)build the extension in place'
 	@echo 'make lint     ruff, clang-format, mypy; make format: let them rewrite'
 	@echo 'make asan     tests under AddressSanitizer; also ubsan, tsan'
@@ -61,6 +62,9 @@ $(INSTALLED): $(REQUIREMENTS) setup.py pyproject.toml
 # -- Running and testing ---------------------------------------------------------------------------
 run: build
 	$(PYTHON) -m examples.digits.compare
+
+bench: build
+	$(PYTHON) -m altbackend bench --json out/bench.json --html out/bench.html $(BENCH)
 
 test:
 	@.ci/run

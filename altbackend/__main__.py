@@ -1,4 +1,4 @@
-"""``python -m altbackend info | run``."""
+"""``python -m altbackend info | run | bench``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from altbackend.bench import cli as bench
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m altbackend", description="The device alt for PyTorch."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="info | run")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="info | run | bench")
 
     info = commands.add_parser(
         "info", help="versions, the build, the engine, devices, memory, settings"
@@ -42,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("-c", dest="code", action="store_true", help="run code given as text")
     run.add_argument("script", help="file, folder or zip archive; with -m a module, with -c code")
     run.add_argument("args", nargs=argparse.REMAINDER, help="arguments of the script")
+
+    bench.add_parser(commands)
     return parser
 
 
@@ -60,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(_info.as_json() if chosen.json else _info.as_text())
         return 0
+    if chosen.command == "bench":
+        return bench.run(chosen)
     if chosen.module and chosen.code:
         _parser().error("-m and -c exclude each other")
     from altbackend import _run
