@@ -167,3 +167,20 @@ def test_gradients_flow_through_lists() -> None:
         out = torch._foreach_sqrt(torch._foreach_add(torch._foreach_mul(tensors, 2.0), 1.0))
         torch.autograd.backward([o.sum() for o in out])
     same([t.grad for t in alt if t.grad is not None], [t.grad for t in cpu if t.grad is not None])
+
+
+@pytest.mark.parametrize("name", ["sqrt_", "zero_"])
+def test_in_place_is_seen_by_autograd(name: str) -> None:
+    x = torch.full((3,), 2.0, device="alt", requires_grad=True)
+    y = x * 1
+    z = y * y
+    getattr(torch, f"_foreach_{name}")([y])
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
+
+
+def test_in_place_by_a_number_counts_versions() -> None:
+    tensors = [torch.ones(3, device="alt"), torch.ones(2, device="alt")]
+    torch._foreach_add_(tensors, 1.0)
+    torch._foreach_mul_(tensors, tensors)
+    assert [x._version for x in tensors] == [2, 2]

@@ -99,6 +99,14 @@ void map_lists(at::TensorList to, const Lists<N>& lists, const Factors& factors,
   });
 }
 
+/// What autograd saved of the tensors is out of date. Nobody else says so: for lists of tensors the
+/// generated in-place wrappers leave it to the operators that the kernel calls.
+inline void increment_versions(at::TensorList written) {
+  for (const at::Tensor& tensor : written) {
+    if (!tensor.is_inference()) tensor.unsafeGetTensorImpl()->bump_version();
+  }
+}
+
 /// A new list of results, by one pass or by `slow()`.
 template <size_t N, class Op, class Slow>
 std::vector<at::Tensor> foreach_new(const Lists<N>& lists, const Factors& factors, const Op& op,
@@ -116,6 +124,7 @@ template <size_t N, class Op, class Slow>
 void foreach_in_place(const Lists<N>& lists, const Factors& factors, const Op& op, Slow&& slow) {
   if (in_one_pass(lists, factors, /*in_place=*/true)) {
     map_lists(lists[0], lists, factors, op);
+    increment_versions(lists[0]);
   } else {
     slow();
   }

@@ -125,6 +125,7 @@ void foreach_zero_(at::TensorList self) {
     std::memset(static_cast<char*>(self[i].mutable_data_ptr()) + begin, 0,
                 static_cast<size_t>(end - begin));
   });
+  increment_versions(self);
 }
 
 std::vector<at::Tensor> foreach_addcdiv_scalar(at::TensorList self, at::TensorList tensor1,

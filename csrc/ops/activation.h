@@ -154,12 +154,12 @@ ALT_FN T glu(T x, T gate) {
 
 template <class T>
 ALT_FN T sigmoid_backward(T grad, T y) {
-  return grad * (T(1) - y) * y;
+  return grad * conj_physical((T(1) - y) * y);
 }
 
 template <class T>
 ALT_FN T tanh_backward(T grad, T y) {
-  return grad * (T(1) - y * y);
+  return grad * conj_physical(T(1) - y * y);
 }
 
 /// grad / (x (1 - x)); outside [eps, 1 - eps] zero, and NaN where eps is negative.
