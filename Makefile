@@ -21,7 +21,7 @@ INSTALLED    := $(VENV)/.altbackend
 NOTES := $(or $(wildcard ../shared/seeds/*.txt),tests/data/notes.md)
 
 # What the sanitizers run besides tests/cpp. Every test would take hours there.
-SANITIZED_TESTS := tests/test_views.py tests/test_bad_input.py
+SANITIZED_TESTS := tests/test_sanitizers.py tests/test_views.py tests/test_bad_input.py
 SANITIZED_FILTER := not memory and not process and not compare and not random_programs[1
 
 .DEFAULT_GOAL := help
@@ -93,6 +93,7 @@ format: $(REQUIREMENTS)
 # -- Sanitizers ------------------------------------------------------------------------------------
 # Each in a build of its own, with the package copied beside its extension: build-asan/lib/altbackend.
 # The C++ library comes along in LD_PRELOAD, since a sanitizer looks for its throw at the start.
+# PYTHONSAFEPATH keeps `python -m` from putting the folder first, whose package is not sanitized.
 library = $(shell $(CXX) -print-file-name=$(1))
 
 asan:  export ASAN_OPTIONS  := detect_leaks=0:detect_stack_use_after_return=1:strict_init_order=1
@@ -109,7 +110,8 @@ sanitize: $(REQUIREMENTS)
 	  $(PYTHON) setup.py -q build --build-base build-$(NAME)/setuptools --build-lib build-$(NAME)/lib
 	cmake --build build-$(NAME) --target cpp_tests
 	ctest --test-dir build-$(NAME) --output-on-failure --no-tests=error
-	LD_PRELOAD='$(PRELOAD) $(call library,libstdc++.so)' PYTHONPATH=$(CURDIR)/build-$(NAME)/lib:$(CURDIR) \
+	LD_PRELOAD='$(PRELOAD) $(call library,libstdc++.so)' PYTHONSAFEPATH=1 \
+	  PYTHONPATH=$(CURDIR)/build-$(NAME)/lib:$(CURDIR) \
 	  $(PYTHON) -m pytest -p no:cacheprovider $(SANITIZED_TESTS) -k '$(SANITIZED_FILTER)'
 
 # -- Tidying ---------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A conformance worker that dies in one of its two cells, for test_conformance.py."""
 
 import os
+import sys
 from types import SimpleNamespace
 
 import torch
@@ -10,6 +11,7 @@ from conformance.suite.cells import Suite, main
 
 def dies(context: SimpleNamespace) -> None:
     """Ends the process as a crash would."""
+    print("altbackend: these are its last words", file=sys.stderr, flush=True)
     os.abort()
 
 

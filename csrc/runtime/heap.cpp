@@ -28,7 +28,14 @@ size_t round_up(size_t size, size_t multiple) {
   return (size + multiple - 1) / multiple * multiple;
 }
 
-// Under the address sanitizer, memory that nobody owns may not be touched.
+// Under the address sanitizer, memory that nobody owns may not be touched, and there is some of it
+// behind every allocation: what follows otherwise is the next block's header, which may be.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t kForbiddenEnd = kAlignment;
+#else
+constexpr size_t kForbiddenEnd = 0;
+#endif
+
 void forbid([[maybe_unused]] const void* begin, [[maybe_unused]] size_t size) {
 #if defined(__SANITIZE_ADDRESS__)
   ASAN_POISON_MEMORY_REGION(begin, size);
@@ -166,7 +173,8 @@ Block* FreeLists::find(size_t size) const {
 void* Heap::allocate(size_t requested) {
   if (requested > kLargestBlock) return nullptr;
   BlockPool& pool = requested <= kLargestSmallBlock ? small_ : large_;
-  const size_t size = sizeof(Block) + round_up(std::max<size_t>(requested, 1), kAlignment);
+  const size_t size =
+      sizeof(Block) + round_up(std::max<size_t>(requested, 1) + kForbiddenEnd, kAlignment);
 
   std::lock_guard lock(mutex_);
   Block* block = take(pool, size);
@@ -175,7 +183,7 @@ void* Heap::allocate(size_t requested) {
 
   block->requested = requested;
   permit(block->data(), requested);
-  const size_t capacity = block->capacity();
+  const size_t capacity = block->capacity() - kForbiddenEnd;
   update(pool, stats_.allocation, [](auto& stat) { stat.increase(1); });
   update(pool, stats_.allocated_bytes, [&](auto& stat) { stat.increase(capacity); });
   update(pool, stats_.requested_bytes, [&](auto& stat) { stat.increase(requested); });
@@ -195,7 +203,7 @@ void Heap::release(void* data) {
     end_on_corruption(data, "was written to past its end");
   }
   BlockPool& pool = *block->segment->pool;
-  const size_t capacity = block->capacity();
+  const size_t capacity = block->capacity() - kForbiddenEnd;
   heap.update(pool, heap.stats_.allocation, [](auto& stat) { stat.decrease(1); });
   heap.update(pool, heap.stats_.allocated_bytes, [&](auto& stat) { stat.decrease(capacity); });
   heap.update(pool, heap.stats_.requested_bytes,
