@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import datetime
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 import altbackend  # noqa: F401 - registers the device
+from conformance.__main__ import main
+from conformance.fuzz import worker as fuzz
+from conformance.fuzz.grammar import DTYPES
+from conformance.fuzz.program import Machine, Step
 from conformance.ops import database
 from conformance.ops.context import Context
+from conformance.ops.truth import no_further
 from conformance.ops.worker import SUITE
-from conformance.suite import expectations
+from conformance.suite import expectations, summary
 from conformance.suite.cells import run_cell
 from conformance.suite.expectations import Expectation, judge
+from conformance.suite.outcome import Difference, Outcome, Tolerance, compare_errors
 from conformance.suite.records import Ran, Record, Status
 from conformance.suite.workers import Task, Worker
 
@@ -24,8 +33,9 @@ SAMPLED = (
     "nn.functional.conv2d", "nn.functional.max_pool2d", "nn.functional.batch_norm",
     "nn.functional.layer_norm", "nn.functional.cross_entropy", "nn.functional.interpolate.bilinear",
     "nn.functional.linear", "nn.functional.dropout", "nn.functional.embedding",
+    "_foreach_add", "_foreach_sqrt", "_foreach_norm", "_refs.softmax", "tanh",
 )  # fmt: skip
-DTYPES = ("float32", "int64", "bool", "bfloat16", "complex64")
+SAMPLED_DTYPES = ("float32", "int64", "bool", "bfloat16", "complex64")
 SAMPLES = 4
 
 
@@ -37,7 +47,7 @@ def run(context: Context, variant: str, entry: str = "add", dtype: str = "float3
 def test_sampled_entries(entry: str) -> None:
     op = database.entries()[entry]
     records = []
-    for dtype in DTYPES:
+    for dtype in SAMPLED_DTYPES:
         if dtype in database.dtypes(op):
             context = Context(entry, dtype, SAMPLES)
             records += [run(context, variant, entry, dtype) for variant in SUITE.variants]
@@ -141,6 +151,80 @@ def test_a_crash_takes_only_its_own_cell() -> None:
         ("dies", Status.CRASHED),
         ("lives", Status.PASSED),
     ]
+
+
+def test_last_words_of_a_crash_are_reported() -> None:
+    worker = Worker("tests.crashing_worker")
+    try:
+        record = next(iter(worker.run(Task("ops", "entry", "float32", {}))))
+    finally:
+        worker.close()
+    assert "altbackend: these are its last words" in record.detail
+
+
+def test_fuzz_shrinks_a_defect_to_a_script_that_runs(tmp_path: Path) -> None:
+    task = {"seed": 0, "programs": 200, "dtypes": ["float32"], "trace": str(tmp_path / "trace")}
+    context = fuzz.Context(task)
+    sound = Machine.run
+
+    def spoiled(machine: Machine, step: Step) -> Any:
+        result = sound(machine, step)
+        if machine.names["device"] == "alt" and ".flip(0)" in step.text:
+            result.add_(1)
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Machine, "run", spoiled)
+        with pytest.raises(Difference) as failure:
+            fuzz.programs(context)
+    _, script = str(failure.value).split("\n", 1)
+    assert script.count("\nt") == 2, "not shrunk"
+    assert ".flip(0)" in script
+    exec(script, {"print": lambda *values: None})
+    assert not context.trace.exists()
+
+
+def test_fuzz_agrees(tmp_path: Path) -> None:
+    task = {"seed": 1, "programs": 30, "dtypes": list(DTYPES), "trace": str(tmp_path / "trace")}
+    context = fuzz.Context(task)
+    fuzz.programs(context)
+    assert context.cases > 30
+
+
+def test_totals_replace_those_in_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{summary.BEGIN_MARK}\nold\n{summary.END_MARK}\nafter\n")
+    arguments = ["optimizers", "--only", "SGD", "--dtypes", "float32", "--variants", "default"]
+    html = tmp_path / "report.html"
+    report = ["--markdown", str(page), "--html", str(html), "--jobs", "1", "--quiet"]
+    assert main([*arguments, *report]) == 0
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n")
+    assert "old" not in text
+    assert "| optimizers | 1 | 1 | 1 | 1 | 0 | 0 |" in text
+    assert f"torch {torch.__version__}" in text and str(datetime.date.today()) in text
+    assert "http" not in re.sub(r"http://www.w3.org/2000/svg", "", html.read_text())
+
+
+def test_page_without_a_place_for_totals_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("no marks")
+    assert main(["optimizers", "--only", "SGD", "--markdown", str(page)]) == 2
+    assert page.read_text() == "no marks"
+
+
+def test_rounding_is_judged_by_the_truth() -> None:
+    exact = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    worse, better = exact.float() * 1.001, exact.float() * 1.0005
+    assert no_further(exact, better, worse, Tolerance())
+    assert not no_further(exact, worse, better, Tolerance())
+
+
+def test_dtype_that_stock_has_no_kernel_for_is_not_compared() -> None:
+    missing = Outcome(error=NotImplementedError("not implemented for 'Bool'"))
+    assert not compare_errors(missing, Outcome(value=1))
+    with pytest.raises(Difference):
+        compare_errors(Outcome(error=ValueError("bad")), Outcome(value=1))
 
 
 def test_fallbacks_are_told_from_native() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from conformance.ops import database
-from conformance.suite.cli import Check, selected
+from conformance.suite.cli import TaskCheck, selected
 from conformance.suite.workers import Task
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
@@ -29,4 +29,6 @@ def tasks(options: argparse.Namespace) -> list[Task]:
     return found
 
 
-CHECK = Check("accuracy", "errors in ULP against the truth", "conformance.accuracy.worker", tasks)
+CHECK = TaskCheck(
+    "accuracy", "errors in ULP against the truth", "conformance.accuracy.worker", tasks
+)

@@ -6,6 +6,8 @@ same exception, and the program goes on without it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import strategies as st
 
 from conformance.fuzz.program import Step
@@ -47,7 +49,7 @@ sizes = st.lists(st.integers(0, 5), min_size=0, max_size=4)
 numbers = st.sampled_from([0, 1, -2, 3, 0.5])
 
 
-def creation() -> st.SearchStrategy[Step]:
+def creation(dtypes: Sequence[str]) -> st.SearchStrategy[Step]:
     """A new tensor, drawn on the CPU from a fixed seed and moved."""
 
     def make(size: list[int], dtype: str, seed: int) -> Step:
@@ -55,14 +57,14 @@ def creation() -> st.SearchStrategy[Step]:
         drawn = f"torch.randn({size}, generator={generator})"
         return Step(f"({drawn} * 3).to(torch.{dtype}).to(device)", makes=True)
 
-    return st.builds(make, sizes, st.sampled_from(DTYPES), st.integers(0, 9))
+    return st.builds(make, sizes, st.sampled_from(dtypes), st.integers(0, 9))
 
 
 @st.composite
-def step(draw: st.DrawFn, tensors: int) -> Step:
+def step(draw: st.DrawFn, tensors: int, dtypes: Sequence[str]) -> Step:
     """Any step over the tensors t0 ... t(tensors - 1)."""
     if tensors == 0 or draw(st.integers(0, 7)) == 0:
-        return draw(creation())
+        return draw(creation(dtypes))
     values = {
         "t": f"t{draw(st.integers(0, tensors - 1))}",
         "u": f"t{draw(st.integers(0, tensors - 1))}",
@@ -84,7 +86,7 @@ def step(draw: st.DrawFn, tensors: int) -> Step:
         more = ", 0.25" if method == "lerp" else ""
         return Step(f"{values['t']}.{method}({values['u']}{more})", makes=True)
     if kind == 4:
-        return Step(f"{values['t']}.to(torch.{draw(st.sampled_from(DTYPES))})", makes=True)
+        return Step(f"{values['t']}.to(torch.{draw(st.sampled_from(dtypes))})", makes=True)
     if kind == 5:
         return Step(draw(st.sampled_from(COPIES)).format(**values), makes=True)
     if kind == 6:

@@ -6,6 +6,7 @@ on both devices and printed when they differ, so what is shown is what was run.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from conformance.suite.outcome import (
     compare_values,
     outcome,
 )
+
+NAME = re.compile(r"\bt\d+\b")
 
 # Programs are chains of operators, so an error of rounding grows along them.
 TOLERANCE = Tolerance(relative=1e-3, absolute=1e-4)
@@ -92,3 +95,42 @@ class Pair:
             if a.grad is not None and b.grad is not None:
                 compare_values(a.grad, b.grad, TOLERANCE, f"t{i}.grad")
         return True
+
+
+def without(steps: list[Step], index: int) -> list[Step]:
+    """The program without one step, and without the steps that need what it makes."""
+    kept: list[Step] = []
+    new_names: dict[str, str | None] = {}  # None: never made
+    for i, step in enumerate(steps):
+        name = f"t{len(new_names)}"
+        used = [new_names[used] for used in NAME.findall(step.text)]
+        dropped = i == index or None in used
+        if step.makes:
+            made = sum(other is not None for other in new_names.values())
+            new_names[name] = None if dropped else f"t{made}"
+        if not dropped:
+            renamed = NAME.sub(lambda found: str(new_names[found[0]]), step.text)
+            kept.append(Step(renamed, step.makes))
+    return kept
+
+
+def difference(steps: list[Step]) -> Difference | None:
+    """What a program shows; None where the devices agree."""
+    pair = Pair()
+    for step in steps:
+        try:
+            pair.step(step)
+        except Difference as found:
+            return found
+    return None
+
+
+def shrunk(steps: list[Step], found: Difference) -> tuple[list[Step], Difference]:
+    """The steps that the difference needs, the last ones tried first, and what it is then."""
+    for index in reversed(range(len(steps))):
+        if index < len(steps):
+            fewer = without(steps, index)
+            still = difference(fewer)
+            if still is not None:
+                steps, found = fewer, still
+    return steps, found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from conformance.modules import database
-from conformance.suite.cli import Check, selected
+from conformance.suite.cli import TaskCheck, selected
 from conformance.suite.workers import Task
 
 QUICK_STEP = 4
@@ -28,4 +28,4 @@ def tasks(options: argparse.Namespace) -> list[Task]:
     return found
 
 
-CHECK = Check("modules", "torch.nn's modules", "conformance.modules.worker", tasks)
+CHECK = TaskCheck("modules", "torch.nn's modules", "conformance.modules.worker", tasks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,9 +11,16 @@ from torch.autograd import forward_ad
 from conformance.ops.context import Context
 from conformance.ops.variants import FEW, seeded_like
 from conformance.suite.cells import NotApplicable
-from conformance.suite.outcome import Difference, Outcome, compare_errors, compare_values, outcome
+from conformance.suite.outcome import (
+    Difference,
+    ValueDifference,
+    compare_errors,
+    compare_values,
+    outcome,
+)
 from conformance.suite.tensors import tensors_in
 
+MANY = 24  # samples, evenly spread, of a gradient that float64 has already shown to be right
 DOUBLE = (torch.float64, torch.complex128)
 
 
@@ -20,19 +28,21 @@ def _differentiated(x: Any) -> bool:
     return isinstance(x, torch.Tensor) and x.requires_grad and x.grad_fn is not None
 
 
-def _run(context: Context, sample: Any, device: str, order: int) -> Outcome:
+def _differentiate(context: Context, sample: Any, order: int) -> Callable[..., Any]:
     """Gradients (of gradients) of all inputs, from the same outer gradients on either device."""
-    given, args, kwargs = context.arguments(sample, device)
-    leaves = [x for x in tensors_in((given, args, kwargs)) if x.requires_grad]
 
-    def call() -> Any:
+    def call(given: Any, args: tuple, kwargs: dict) -> Any:
+        leaves = [x for x in tensors_in((given, args, kwargs)) if x.requires_grad]
         value = sample.output_process_fn_grad(context.op.op(given, *args, **kwargs))
         outputs = [x for x in tensors_in(value) if _differentiated(x)]
         gradients: list[Any] = []
         for level in range(order):
             if not outputs or not leaves:
                 return "nothing to differentiate"
-            outer = [seeded_like(x, 11 + level + i).to(x.device) for i, x in enumerate(outputs)]
+            outer = [
+                seeded_like(x, 11 + level + i, context.dtype).to(x.device)
+                for i, x in enumerate(outputs)
+            ]
             gradients = list(
                 torch.autograd.grad(
                     outputs, leaves, outer, allow_unused=True, create_graph=level + 1 < order
@@ -41,15 +51,22 @@ def _run(context: Context, sample: Any, device: str, order: int) -> Outcome:
             outputs = [x for x in gradients if _differentiated(x)]
         return gradients
 
-    return outcome(call)
+    return call
 
 
-def _gradients(context: Context, order: int) -> None:
-    for sample in context.differentiable_samples(FEW if order > 1 else None):
-        stock, alt = _run(context, sample, "cpu", order), _run(context, sample, "alt", order)
-        compare_errors(stock, alt)
+def _gradients(context: Context, order: int, at_most: int | None) -> None:
+    for sample in context.differentiable_samples(at_most):
+        call = _differentiate(context, sample, order)
+        stock, alt = (outcome(call, *context.arguments(sample, d)) for d in ("cpu", "alt"))
+        if not compare_errors(stock, alt):
+            continue
         if stock.error is None:
-            compare_values(stock.value, alt.value, context.tolerance, "gradient")
+            try:
+                compare_values(stock.value, alt.value, context.tolerance, "gradient")
+            except ValueDifference:
+                # In single precision and below, stock's own gradient in float64 decides.
+                if not context.excused(sample, call, stock.value, alt.value):
+                    raise
         context.cases += 1
 
 
@@ -57,14 +74,14 @@ def gradient(context: Context) -> None:
     """Gradients of all differentiable inputs."""
     if not context.differentiable:
         raise NotApplicable("stock does not differentiate it at this dtype")
-    _gradients(context, order=1)
+    _gradients(context, order=1, at_most=None if context.dtype in DOUBLE else MANY)
 
 
 def double_backward(context: Context) -> None:
     """Gradients of gradients, in double precision."""
     if not (context.differentiable and context.op.supports_gradgrad and context.dtype in DOUBLE):
         raise NotApplicable("no double backward, or not in double precision")
-    _gradients(context, order=2)
+    _gradients(context, order=2, at_most=FEW)
 
 
 def forward_mode(context: Context) -> None:
@@ -83,7 +100,7 @@ def forward_mode(context: Context) -> None:
                     def dual(x: Any) -> Any:
                         if isinstance(x, torch.Tensor) and x.requires_grad:
                             x = x.detach()
-                            tangent = seeded_like(x, 31 + next(counter)).to(x.device)
+                            tangent = seeded_like(x, 31 + next(counter), x.dtype).to(x.device)
                             return forward_ad.make_dual(x, tangent)
                         return x
 
@@ -92,7 +109,8 @@ def forward_mode(context: Context) -> None:
                     return [forward_ad.unpack_dual(x).tangent for x in tensors_in(value)]
 
             results.append(outcome(call))
-        compare_errors(*results)
+        if not compare_errors(*results):
+            continue
         if results[0].error is None:
             compare_values(results[0].value, results[1].value, context.tolerance, "tangent")
         context.cases += 1

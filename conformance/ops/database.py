@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch.testing._internal import common_methods_invocations as invocations
 from torch.testing._internal.common_device_type import toleranceOverride
+from torch.testing._internal.opinfo.core import ForeachFuncInfo
 
 from conformance.suite.outcome import Tolerance
 
@@ -15,10 +17,34 @@ from conformance.suite.outcome import Tolerance
 QUICK_DTYPES = ("float32", "int64", "bfloat16")
 
 
+FOREACH_DATABASES = ("unary", "binary", "pointwise", "reduce", "other")
+
+# PyTorch's own Python references of its operators: on alt they are compositions, whose use is to
+# run operators in ways that nobody thought of. What else op_db asks is asked of those operators.
+REFERENCE_VARIANTS = ("forward", "strides", "views", "errors", "error_messages")
+
+
 @functools.cache
 def entries() -> dict[str, Any]:
-    """Entry name to OpInfo, for op_db."""
-    return {op.full_name: op for op in invocations.op_db}
+    """Entry name to OpInfo: op_db's, the foreach databases' and the Python references'."""
+    return {op.full_name: op for op in _all()}
+
+
+def _all() -> Iterator[Any]:
+    yield from invocations.op_db
+    for kind in FOREACH_DATABASES:
+        yield from getattr(invocations, f"foreach_{kind}_op_db")
+    yield from invocations.python_ref_db
+
+
+def is_foreach(op: Any) -> bool:
+    """Whether the entry takes lists of tensors."""
+    return isinstance(op, ForeachFuncInfo)
+
+
+def variants(op: Any) -> tuple[str, ...] | None:
+    """The variants that the entry is asked for; None for all."""
+    return REFERENCE_VARIANTS if op.full_name.startswith("_refs.") else None
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -29,6 +55,12 @@ def dtype_name(dtype: torch.dtype) -> str:
 def dtypes(op: Any) -> list[str]:
     """What stock's CPU kernels of the entry take."""
     return sorted(dtype_name(dtype) for dtype in op.supported_dtypes("cpu"))
+
+
+def error_dtype(op: Any) -> str:
+    """The one dtype under which the entry's error inputs are run: they bring their own."""
+    supported = dtypes(op)
+    return "float32" if "float32" in supported else supported[0]
 
 
 def tolerance(op: Any, dtype: torch.dtype) -> Tolerance:

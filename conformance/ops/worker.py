@@ -11,7 +11,9 @@ from conformance.suite.cells import Suite, main
 
 VARIANTS: dict[str, Callable[[Context], None]] = {
     "forward": variants.forward,
+    "reference": variants.reference,
     "strides": variants.strides,
+    "memory_format": variants.memory_format,
     "views": variants.views,
     **{name: variants.layout_variant(name) for name in LAYOUTS},
     "inplace": variants.inplace,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from conformance.optimizers import database
-from conformance.suite.cli import Check, selected
+from conformance.suite.cli import TaskCheck, selected
 from conformance.suite.workers import Task
 
 DTYPES = ("float32", "float64")
@@ -25,4 +25,4 @@ def tasks(options: argparse.Namespace) -> list[Task]:
     ]
 
 
-CHECK = Check("optimizers", "torch.optim's optimizers", "conformance.optimizers.worker", tasks)
+CHECK = TaskCheck("optimizers", "torch.optim's optimizers", "conformance.optimizers.worker", tasks)

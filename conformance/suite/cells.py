@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
@@ -56,6 +57,7 @@ def run_cell(suite: Suite, context: Any, task: dict, variant: str) -> Record:
     """One cell's record."""
     context.cases = 0
     status, detail = Status.PASSED, ""
+    began = time.process_time()
     with counting() as counted:
         try:
             detail = suite.variants[variant](context) or ""
@@ -81,6 +83,7 @@ def run_cell(suite: Suite, context: Any, task: dict, variant: str) -> Record:
         cases=context.cases,
         detail=detail,
         fallbacks=tuple(sorted(counted.fallbacks)),
+        seconds=round(time.process_time() - began, 4),
     )
 
 

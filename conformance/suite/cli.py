@@ -1,4 +1,4 @@
-"""The command line that the database checks share: ops, modules, optimizers, accuracy, all."""
+"""The command line that the checks share: ops, modules, optimizers, accuracy, fuzz, notes, all."""
 
 from __future__ import annotations
 
@@ -7,23 +7,50 @@ import fnmatch
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from conformance.suite import expectations, records, report, summary
 from conformance.suite.records import Record
 from conformance.suite.workers import Task, run_tasks
 
 
+class Check(Protocol):
+    """What a subcommand runs."""
+
+    @property
+    def name(self) -> str:
+        """The subcommand's name, and its records' suite."""
+
+    @property
+    def help(self) -> str:
+        """What it checks, in a few words."""
+
+    @property
+    def extent(self) -> str:
+        """What it runs and what it leaves out, for the report."""
+
+    def records(self, options: argparse.Namespace) -> list[Record]:
+        """Runs it."""
+
+
 @dataclass(frozen=True)
-class Check:
-    """One check: which tasks it has and which module's processes run them."""
+class TaskCheck:
+    """A check of many cells: which tasks it has, and which module's processes run them."""
 
     name: str
     help: str
     worker: str
     tasks: Callable[[argparse.Namespace], list[Task]]
+    extent: str = ""
+
+    def records(self, options: argparse.Namespace) -> list[Record]:
+        """The records of all its tasks."""
+        tasks = self.tasks(options)
+        progress = Progress(self.name, len(tasks), options.quiet)
+        return run_tasks(self.worker, tasks, options.jobs, progress.advance)
 
 
 def selected(name: str, pattern: str | None) -> bool:
@@ -32,13 +59,20 @@ def selected(name: str, pattern: str | None) -> bool:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every database check."""
+    """The options of every check."""
     parser.add_argument("--only", metavar="PATTERN", help="entries to run, as a shell pattern")
     parser.add_argument("--dtypes", help="dtypes to run, comma separated")
     parser.add_argument("--variants", help="variants to run, comma separated")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="worker processes")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the records there")
     parser.add_argument("--html", type=Path, metavar="OUT", help="write the report there")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="PAGE",
+        help="put the totals in the page, between the lines "
+        f"{summary.BEGIN_MARK} and {summary.END_MARK}",
+    )
     parser.add_argument("--quick", action="store_true", help="a fixed sample, under 3 minutes")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -68,25 +102,26 @@ class Progress:
         sys.stderr.flush()
 
 
-def run_check(check: Check, options: argparse.Namespace) -> list[Record]:
-    """The records of one check."""
-    tasks = check.tasks(options)
-    progress = Progress(check.name, len(tasks), options.quiet)
-    return run_tasks(check.worker, tasks, options.jobs, progress.advance)
-
-
-def run(checks: list[Check], options: argparse.Namespace) -> int:
+def run(checks: Sequence[Check], options: argparse.Namespace) -> int:
     """Runs checks, judges the records against the expectations and reports; the exit status."""
+    if options.markdown and not summary.has_marks(options.markdown.read_text()):
+        print(f"{options.markdown} has no lines {summary.BEGIN_MARK} and {summary.END_MARK}")
+        return 2
     began = time.monotonic()
     found: list[Record] = []
     for check in checks:
-        found += run_check(check, options)
+        found += check.records(options)
     environment = summary.environment(time.monotonic() - began, options)
+    environment["extent"] = " ".join(filter(None, (check.extent for check in checks)))
     verdict = expectations.judge(found, expectations.load())
     if options.json:
         records.write(options.json, environment, found)
     if options.html:
+        options.html.parent.mkdir(parents=True, exist_ok=True)
         options.html.write_text(report.page(environment, found, verdict))
+    if options.markdown:
+        totals = summary.markdown(environment, found, verdict)
+        options.markdown.write_text(summary.between_marks(options.markdown.read_text(), totals))
     print(summary.text(found, verdict))
     if not found:
         print("no cell ran")

@@ -41,6 +41,7 @@ class Verdict:
 
     unexpected: list[Record] = field(default_factory=list)
     expected: list[Record] = field(default_factory=list)
+    met: list[tuple[Expectation, Record]] = field(default_factory=list)
     stale: list[Expectation] = field(default_factory=list)
 
     @property
@@ -67,8 +68,9 @@ def judge(records: list[Record], expected: list[Expectation]) -> Verdict:
     verdict = Verdict()
     failing = [record for record in records if record.bad]
     for record in failing:
-        known = any(expectation.covers(record) for expectation in expected)
+        known = [expectation for expectation in expected if expectation.covers(record)]
         (verdict.expected if known else verdict.unexpected).append(record)
+        verdict.met += [(expectation, record) for expectation in known[:1]]
     for expectation in expected:
         covered = [record for record in records if expectation.covers(record)]
         if covered and not any(record.bad for record in covered):

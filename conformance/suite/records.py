@@ -33,6 +33,7 @@ class Record:
 
     ``cases`` counts the comparisons made; a passed cell has at least one. ``detail`` says what
     differed, or why the cell is excluded. ``fallbacks`` names the operators that fell back.
+    ``seconds`` is processor time, which other work on the machine does not change.
     """
 
     suite: str
@@ -44,6 +45,7 @@ class Record:
     cases: int = 0
     detail: str = ""
     fallbacks: tuple[str, ...] = ()
+    seconds: float = 0.0
 
     @property
     def key(self) -> tuple[str, str, str, str]:

@@ -1,10 +1,10 @@
-"""The report: one self-contained page, a row an entry and dtype, a cell a variant."""
+"""The report: one page, a table a suite, a row an entry and dtype, a cell a variant."""
 
 from __future__ import annotations
 
 import html
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from conformance.suite.expectations import Verdict
@@ -23,19 +23,38 @@ def letter(record: Record) -> str:
     return PASSED[record.ran] if record.status is Status.PASSED else OTHER[record.status]
 
 
-def rows(records: list[Record]) -> tuple[list[str], list[list]]:
-    """The variants of the page, and [suite, entry, dtype, letters, details] for each row."""
-    variants = list(dict.fromkeys(record.variant for record in records))
-    table: dict[tuple[str, str, str], dict[str, Record]] = defaultdict(dict)
+def tables(records: list[Record]) -> list[dict]:
+    """For each suite its variants, and [entry, dtype, letters, details, fallbacks] for each row."""
+    suites: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        table[(record.suite, record.entry, record.dtype)][record.variant] = record
+        suites[record.suite].append(record)
+    return [
+        {"suite": suite, "variants": (names := variants(found)), "rows": rows(found, names)}
+        for suite, found in suites.items()
+    ]
+
+
+def variants(records: list[Record]) -> list[str]:
+    """The variants that records have, in the order in which workers run them."""
+    most: dict[str, list[str]] = defaultdict(list)
+    for record in records:
+        most[record.entry + record.dtype].append(record.variant)
+    longest = max(most.values(), key=len)
+    return list(dict.fromkeys([*longest, *(record.variant for record in records)]))
+
+
+def rows(records: list[Record], names: list[str]) -> list[list]:
+    """[entry, dtype, letters, details, fallbacks] for each entry and dtype."""
+    table: dict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
+    for record in records:
+        table[(record.entry, record.dtype)][record.variant] = record
     result = []
-    for (suite, entry, dtype), cells in sorted(table.items()):
-        letters = "".join(letter(cells[v]) if v in cells else " " for v in variants)
-        details = {v: cells[v].detail for v in variants if v in cells and cells[v].bad}
+    for (entry, dtype), cells in sorted(table.items()):
+        letters = "".join(letter(cells[v]) if v in cells else " " for v in names)
+        details = {v: cells[v].detail for v in names if v in cells and cells[v].bad}
         fallbacks = sorted({name for cell in cells.values() for name in cell.fallbacks})
-        result.append([suite, entry, dtype, letters, details, fallbacks])
-    return variants, result
+        result.append([entry, dtype, letters, details, fallbacks])
+    return result
 
 
 def accuracy_points(records: list[Record]) -> list[list]:
@@ -48,17 +67,22 @@ def accuracy_points(records: list[Record]) -> list[list]:
     return points
 
 
+def known(verdict: Verdict) -> list[list]:
+    """[suite, entry, dtype, variant, cells, reason] of each expectation that this run met."""
+    met = Counter(expectation for expectation, _ in verdict.met)
+    return [[e.suite, e.entry, e.dtype, e.variant, n, e.reason] for e, n in met.items()]
+
+
 def page(environment: dict, records: list[Record], verdict: Verdict) -> str:
     """The page's text."""
-    variants, table = rows([record for record in records if record.suite != "accuracy"])
     data = {
         "environment": environment,
-        "variants": variants,
-        "rows": table,
+        "tables": tables(records),
         "totals": totals(records),
         "accuracy": accuracy_points(records),
         "unexpected": len(verdict.unexpected),
         "expected": len(verdict.expected),
+        "known": known(verdict),
     }
     encoded = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
     title = html.escape(f"altbackend conformance, {environment['date']}")

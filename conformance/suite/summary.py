@@ -13,6 +13,8 @@ from conformance.suite.expectations import Verdict
 from conformance.suite.records import Ran, Record, Status
 
 MOST_SHOWN = 60
+BEGIN_MARK = "<!-- conformance totals -->"
+END_MARK = "<!-- end of conformance totals -->"
 
 
 def environment(seconds: float, options: argparse.Namespace) -> dict:
@@ -27,6 +29,7 @@ def environment(seconds: float, options: argparse.Namespace) -> dict:
         "machine": platform.machine(),
         "quick": bool(options.quick),
         "only": options.only or "",
+        "jobs": options.jobs,
         "seconds": round(seconds),
     }
 
@@ -56,6 +59,7 @@ def totals(records: list[Record]) -> list[dict]:
                 "native": ran[Ran.NATIVE],
                 "composite": ran[Ran.COMPOSITE],
                 "fallback": ran[Ran.FALLBACK],
+                "processor_minutes": round(sum(record.seconds for record in members) / 60, 1),
             }
         )
     return rows
@@ -65,10 +69,8 @@ def text(records: list[Record], verdict: Verdict) -> str:
     """What the terminal shows at the end."""
     lines = []
     for record in verdict.unexpected[:MOST_SHOWN]:
-        lines.append(
-            f"{record.status}: {record.suite} {record.entry} {record.dtype} {record.variant}: "
-            f"{record.detail}"
-        )
+        cell = " ".join((record.suite, record.entry, record.dtype, record.variant))
+        lines.append(f"{record.status}: {cell}: {record.detail}")
     if len(verdict.unexpected) > MOST_SHOWN:
         lines.append(f"... and {len(verdict.unexpected) - MOST_SHOWN} more")
     lines += [f"stale expectation, remove it: {e}" for e in verdict.stale]
@@ -78,18 +80,43 @@ def text(records: list[Record], verdict: Verdict) -> str:
             f"({row['native']} native, {row['composite']} composite, {row['fallback']} with a "
             f"fallback), {row['failed']} failed, {row['crashed']} crashed; "
             f"{row['entries_passed']} of {row['entries']} entries pass whole, "
-            f"{row['entries_fallback']} use a fallback"
+            f"{row['entries_fallback']} use a fallback; {row['processor_minutes']} core-minutes"
         )
     if verdict.expected:
         lines.append(f"{len(verdict.expected)} failures are expected (expectations.yaml)")
     return "\n".join(lines)
 
 
-def markdown(environment: dict, records: list[Record]) -> str:
+def has_marks(page: str) -> bool:
+    """Whether the page has a place for the totals."""
+    return 0 <= page.find(BEGIN_MARK) < page.find(END_MARK)
+
+
+def between_marks(page: str, totals: str) -> str:
+    """The page with the totals in their place."""
+    before, rest = page.split(BEGIN_MARK, 1)
+    _, after = rest.split(END_MARK, 1)
+    return f"{before}{BEGIN_MARK}\n{totals}\n{END_MARK}{after}"
+
+
+def accuracy_sentence(records: list[Record]) -> str:
+    """On how many operators alt is as near to the truth as stock; empty where none was measured."""
+    measured = [r for r in records if r.suite == "accuracy" and r.status is not Status.EXCLUDED]
+    if not measured:
+        return ""
+    operators = {record.entry for record in measured}
+    good = operators - {record.entry for record in measured if record.bad}
+    return (
+        f"On {len(good)} of {len(operators)} operators ({len(good) / len(operators):.1%}) alt's "
+        "largest error is no larger than stock's, or under 1 ULP, in every dtype."
+    )
+
+
+def markdown(environment: dict, records: list[Record], verdict: Verdict) -> str:
     """The table that the README shows."""
     lines = [
         "| check | entries | pass whole | cells | passed | failed | crashed | native | composite "
-        "| fallback |",
+        "| with a fallback |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in totals(records):
@@ -99,9 +126,15 @@ def markdown(environment: dict, records: list[Record]) -> str:
             f"| {row['composite']} | {row['fallback']} |"
         )
     lines.append("")
+    if sentence := accuracy_sentence(records):
+        lines.append(sentence)
     lines.append(
-        f"Measured {environment['date']} with torch {environment['torch']} and altbackend "
-        f"{environment['altbackend']} on {environment['machine']}, "
+        f"Of the failures {len(verdict.expected)} are known differences, each with its reason in "
+        "[expectations.yaml](conformance/expectations.yaml)."
+    )
+    lines.append(
+        f"Measured {environment['date']} with torch {environment['torch']}, altbackend "
+        f"{environment['altbackend']}, Python {environment['python']} on {environment['machine']}, "
         f"in {environment['seconds'] / 60:.0f} minutes"
         + (" (--quick)." if environment["quick"] else ".")
     )
