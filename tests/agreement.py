@@ -58,6 +58,20 @@ def assert_same(actual: Any, expected: Any, *, factor: float = 1, strides: bool 
         )
 
 
+def assert_same_results(
+    function: Callable[..., Any], *arguments: torch.Tensor, tolerance: float = 0
+) -> None:
+    """Outputs of `function` on alt: dtypes and numbers of cpu's."""
+    expected = tensors(function(*arguments))
+    results = tensors(function(*(tensor.to("alt") for tensor in arguments)))
+    for ours, theirs in zip(results, expected, strict=True):
+        assert ours.device.type == "alt"
+        assert ours.dtype == theirs.dtype
+        torch.testing.assert_close(
+            ours.cpu(), theirs, rtol=tolerance, atol=tolerance, equal_nan=True
+        )
+
+
 def gradients(outputs: Any, inputs: Any, seed: int, create_graph: bool = False) -> list:
     """Gradients of a random weighting of all floating outputs, for the leaves that require them."""
     outputs = [t for t in tensors(outputs) if t.requires_grad]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from agreement import assert_same_results
 
 DEVICE = "alt"
 NAN, INF = float("nan"), float("inf")
@@ -15,17 +16,6 @@ def sample(*shape, dtype=torch.float32):
     return x > 0 if dtype is torch.bool else x.to(dtype)
 
 
-def assert_same(function, *tensors, tolerance=0.0):
-    expected = function(*tensors)
-    result = function(*(t.to(DEVICE) for t in tensors))
-    if isinstance(expected, torch.Tensor):
-        expected, result = [expected], [result]
-    for a, b in zip(result, expected, strict=True):
-        assert a.device.type == DEVICE
-        assert a.dtype == b.dtype
-        torch.testing.assert_close(a.cpu(), b, rtol=tolerance, atol=tolerance, equal_nan=True)
-
-
 @pytest.mark.parametrize("dim", [0, 1, 2, -1])
 @pytest.mark.parametrize("shape", [(4, 5, 6), (1, 300, 70), (3, 1, 9)])
 class TestSums:
@@ -33,52 +23,52 @@ class TestSums:
     def test_bits(self, shape, dim, dtype):
         """Sums are the same bits: the running value is as wide and the order the same."""
         x = sample(*shape, dtype=dtype)
-        assert_same(lambda x: x.cumsum(dim), x)
-        assert_same(lambda x: x.mT.cumsum(dim), x)
+        assert_same_results(lambda x: x.cumsum(dim), x)
+        assert_same_results(lambda x: x.mT.cumsum(dim), x)
         if not dtype.is_complex:
-            assert_same(lambda x: x.cumprod(dim), x)
+            assert_same_results(lambda x: x.cumprod(dim), x)
         if dtype is not torch.bool:
-            assert_same(lambda x: x[:, ::2].clone().cumsum_(dim), x)
+            assert_same_results(lambda x: x[:, ::2].clone().cumsum_(dim), x)
 
     @pytest.mark.parametrize("dtype", FLOATING)
     def test_logarithms(self, shape, dim, dtype):
         tolerance = 1e-12 if dtype is torch.float64 else 1e-6
         tolerance = torch.finfo(dtype).eps if torch.finfo(dtype).bits == 16 else tolerance
-        assert_same(lambda x: x.logcumsumexp(dim), sample(*shape, dtype=dtype), tolerance=tolerance)
+        assert_same_results(lambda x: x.logcumsumexp(dim), sample(*shape, dtype=dtype), tolerance=tolerance)
 
     @pytest.mark.parametrize("dtype", [*FLOATING, *INTEGRAL])
     def test_extremes(self, shape, dim, dtype):
         x = sample(*shape, dtype=dtype)
-        assert_same(lambda x: x.cummax(dim), x)
-        assert_same(lambda x: x.cummin(dim), x)
-        assert_same(lambda x: x.mT.cummax(dim), x)
+        assert_same_results(lambda x: x.cummax(dim), x)
+        assert_same_results(lambda x: x.cummin(dim), x)
+        assert_same_results(lambda x: x.mT.cummax(dim), x)
 
 
 def test_special_values():
     x = torch.tensor([1.0, INF, NAN, 2.0, -INF, 3.0])
     for method in ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"):
-        assert_same(lambda x, m=method: getattr(x, m)(0), x)
-        assert_same(lambda x, m=method: getattr(x, m)(0), x[:2])
-        assert_same(lambda x, m=method: getattr(x, m)(0), x[4:])
+        assert_same_results(lambda x, m=method: getattr(x, m)(0), x)
+        assert_same_results(lambda x, m=method: getattr(x, m)(0), x[:2])
+        assert_same_results(lambda x, m=method: getattr(x, m)(0), x[4:])
 
 
 def test_scalars_and_empty():
     for x in (torch.tensor(3.0), torch.empty(0), torch.empty(2, 0)):
         for method in ("cumsum", "cumprod", "cummax", "logcumsumexp"):
-            assert_same(lambda x, m=method: getattr(x, m)(0), x)
+            assert_same_results(lambda x, m=method: getattr(x, m)(0), x)
 
 
 def test_dtype_and_out():
     x = sample(5, 6)
-    assert_same(lambda x: x.cumsum(0, dtype=torch.float64), x)
-    assert_same(lambda x: (x > 0).cumsum(1), x)
+    assert_same_results(lambda x: x.cumsum(0, dtype=torch.float64), x)
+    assert_same_results(lambda x: (x > 0).cumsum(1), x)
 
     def into(x):
         out = torch.empty(6, 5, device=x.device).t()
         torch.cumsum(x, 1, out=out)
         return out
 
-    assert_same(into, x)
+    assert_same_results(into, x)
 
 
 @pytest.mark.parametrize("method", ["cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"])
@@ -90,7 +80,7 @@ def test_backward(method):
         result.pow(2).sum().backward()
         return x.grad
 
-    assert_same(gradient, sample(4, 7, dtype=torch.float64), tolerance=1e-10)
+    assert_same_results(gradient, sample(4, 7, dtype=torch.float64), tolerance=1e-10)
 
 
 @pytest.mark.parametrize(

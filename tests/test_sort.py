@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from agreement import assert_same_results
 
 DEVICE = "alt"
 NAN, INF = float("nan"), float("inf")
@@ -24,31 +25,20 @@ def distinct(*shape, dtype=torch.float32):
     return (torch.randperm(numel, generator=generator) - numel // 2).reshape(shape).to(dtype)
 
 
-def assert_same(function, *tensors):
-    expected = function(*tensors)
-    result = function(*(t.to(DEVICE) for t in tensors))
-    if isinstance(expected, torch.Tensor):
-        expected, result = [expected], [result]
-    for a, b in zip(result, expected, strict=True):
-        assert a.device.type == DEVICE
-        assert a.dtype == b.dtype
-        torch.testing.assert_close(a.cpu(), b, rtol=0, atol=0, equal_nan=True)
-
-
 @pytest.mark.parametrize("descending", [False, True])
 class TestSort:
     @pytest.mark.parametrize("dtype", [*INTEGRAL, *FLOATING, torch.bool])
     @pytest.mark.parametrize("length", [1, 2, 17, 1000, 5000])
     def test_lengths(self, length, dtype, descending):
         x = sample(3, length, dtype=dtype)
-        assert_same(lambda x: torch.sort(x, stable=True, descending=descending), x)
-        assert_same(lambda x: torch.sort(x, dim=0, stable=True, descending=descending).values, x)
+        assert_same_results(lambda x: torch.sort(x, stable=True, descending=descending), x)
+        assert_same_results(lambda x: torch.sort(x, dim=0, stable=True, descending=descending).values, x)
 
     @pytest.mark.parametrize("dtype", FLOATING)
     def test_special_values(self, dtype, descending):
         x = torch.tensor([0.0, NAN, -0.0, INF, -INF, 1.0, NAN, -1.0, 0.0], dtype=dtype)
         for long in (x, x.repeat(300)):
-            assert_same(lambda x: torch.sort(x, stable=True, descending=descending), long)
+            assert_same_results(lambda x: torch.sort(x, stable=True, descending=descending), long)
         signs = torch.sort(x.to(DEVICE), stable=True, descending=descending).values.cpu().signbit()
         assert torch.equal(
             signs, torch.sort(x, stable=True, descending=descending).values.signbit()
@@ -59,23 +49,23 @@ class TestSort:
     def test_unstable_order_of_equals(self, length, dtype, descending):
         """Not promised by torch, but it is the order that a script sees on cpu."""
         x = sample(length, dtype=dtype, bound=5)
-        assert_same(lambda x: x.sort(descending=descending), x)
-        assert_same(lambda x: x.view(4, -1).sort(1, descending), x[: length // 4 * 4])
+        assert_same_results(lambda x: x.sort(descending=descending), x)
+        assert_same_results(lambda x: x.view(4, -1).sort(1, descending), x[: length // 4 * 4])
 
     def test_extreme_integers(self, descending):
         x = torch.tensor([2**63 - 1, -(2**63), 0, -1, 1])
         for long in (x, x.repeat(500)):
-            assert_same(lambda x: torch.sort(x, stable=True, descending=descending), long)
+            assert_same_results(lambda x: torch.sort(x, stable=True, descending=descending), long)
 
     def test_strided(self, descending):
         x = sample(5, 6, 7)
-        assert_same(lambda x: x.permute(2, 0, 1).sort(dim=1, descending=descending, stable=True), x)
-        assert_same(lambda x: x[:, ::2].sort(dim=0, descending=descending, stable=True), x)
-        assert_same(lambda x: torch.argsort(x, dim=1, descending=descending, stable=True), x)
+        assert_same_results(lambda x: x.permute(2, 0, 1).sort(dim=1, descending=descending, stable=True), x)
+        assert_same_results(lambda x: x[:, ::2].sort(dim=0, descending=descending, stable=True), x)
+        assert_same_results(lambda x: torch.argsort(x, dim=1, descending=descending, stable=True), x)
 
     def test_shapes(self, descending):
         for x in (torch.tensor(3.0), torch.empty(0), torch.empty(3, 0), torch.empty(0, 3)):
-            assert_same(lambda x: x.sort(descending=descending), x)
+            assert_same_results(lambda x: x.sort(descending=descending), x)
 
     def test_backward(self, descending):
         def gradient(x):
@@ -84,7 +74,7 @@ class TestSort:
             (values * torch.arange(5.0, device=x.device)).sum().backward()
             return x.grad
 
-        assert_same(gradient, distinct(4, 5))
+        assert_same_results(gradient, distinct(4, 5))
 
 
 @pytest.mark.parametrize("largest", [False, True])
@@ -93,19 +83,19 @@ class TestTopk:
     def test_dtypes(self, dtype, largest):
         x = distinct(4, 30, dtype=dtype)
         for k in (1, 5, 30):
-            assert_same(lambda x, k=k: x.topk(k, largest=largest), x)
-            assert_same(lambda x: x.topk(2, 0, largest=largest), x)
+            assert_same_results(lambda x, k=k: x.topk(k, largest=largest), x)
+            assert_same_results(lambda x: x.topk(2, 0, largest=largest), x)
 
     def test_ties(self, largest):
-        assert_same(lambda x: x.topk(7, largest=largest), sample(20, 40, bound=3))
-        assert_same(lambda x: x.topk(3, largest=largest), sample(5, 400, bound=3))
+        assert_same_results(lambda x: x.topk(7, largest=largest), sample(20, 40, bound=3))
+        assert_same_results(lambda x: x.topk(3, largest=largest), sample(5, 400, bound=3))
 
     def test_nan(self, largest):
         x = torch.tensor([1.0, NAN, 3.0, -INF, INF])
-        assert_same(lambda x: x.topk(3, largest=largest), x)
+        assert_same_results(lambda x: x.topk(3, largest=largest), x)
 
     def test_unsorted(self, largest):
-        assert_same(
+        assert_same_results(
             lambda x: x.topk(9, largest=largest, sorted=False).values.sort().values,
             distinct(5, 40),
         )
@@ -116,7 +106,7 @@ class TestTopk:
             x.topk(2, largest=largest).values.pow(2).sum().backward()
             return x.grad
 
-        assert_same(gradient, distinct(4, 5))
+        assert_same_results(gradient, distinct(4, 5))
 
 
 class TestSelection:
@@ -125,29 +115,29 @@ class TestSelection:
     def test_dtypes(self, dtype, keepdim):
         x = sample(5, 31, dtype=dtype)
         for dim in (0, 1):
-            assert_same(lambda x, d=dim: x.median(d, keepdim), x)
-            assert_same(lambda x, d=dim: x.mode(d, keepdim), x)
+            assert_same_results(lambda x, d=dim: x.median(d, keepdim), x)
+            assert_same_results(lambda x, d=dim: x.mode(d, keepdim), x)
             for k in (1, 3, 5):
-                assert_same(lambda x, d=dim, k=k: x.kthvalue(k, d, keepdim), x)
-        assert_same(lambda x: x.median(), x)
-        assert_same(lambda x: x.t()[::2].median(), x)
+                assert_same_results(lambda x, d=dim, k=k: x.kthvalue(k, d, keepdim), x)
+        assert_same_results(lambda x: x.median(), x)
+        assert_same_results(lambda x: x.t()[::2].median(), x)
 
     def test_nan(self):
         x = torch.tensor([[1.0, NAN, 3.0, 2.0], [NAN, NAN, NAN, NAN], [4.0, 3.0, 2.0, 1.0]])
-        assert_same(lambda x: x.median(), x)
-        assert_same(lambda x: x.nanmedian(), x)
-        assert_same(lambda x: x.median(1), x)
-        assert_same(lambda x: x.nanmedian(1).values, x)
-        assert_same(lambda x: x.kthvalue(2, 1).values, x)
-        assert_same(lambda x: x.nanquantile(0.3, 1), x)
-        assert_same(lambda x: x.quantile(0.3, 1), x)
+        assert_same_results(lambda x: x.median(), x)
+        assert_same_results(lambda x: x.nanmedian(), x)
+        assert_same_results(lambda x: x.median(1), x)
+        assert_same_results(lambda x: x.nanmedian(1).values, x)
+        assert_same_results(lambda x: x.kthvalue(2, 1).values, x)
+        assert_same_results(lambda x: x.nanquantile(0.3, 1), x)
+        assert_same_results(lambda x: x.quantile(0.3, 1), x)
 
     def test_scalars_and_empty(self):
-        assert_same(lambda x: x.median(0), torch.tensor(3.0))
-        assert_same(lambda x: x.kthvalue(1), torch.tensor(3.0))
-        assert_same(lambda x: x.mode(), torch.tensor(3.0))
-        assert_same(lambda x: x.median(), torch.empty(0))
-        assert_same(lambda x: x.median(1), torch.empty(0, 3))
+        assert_same_results(lambda x: x.median(0), torch.tensor(3.0))
+        assert_same_results(lambda x: x.kthvalue(1), torch.tensor(3.0))
+        assert_same_results(lambda x: x.mode(), torch.tensor(3.0))
+        assert_same_results(lambda x: x.median(), torch.empty(0))
+        assert_same_results(lambda x: x.median(1), torch.empty(0, 3))
 
 
 class TestUnique:
@@ -155,20 +145,20 @@ class TestUnique:
     def test_dtypes(self, dtype):
         x = sample(6, 40, dtype=dtype, bound=9)
         full = {"return_inverse": True, "return_counts": True}
-        assert_same(lambda x: torch.unique(x), x)
-        assert_same(lambda x: torch.unique(x, **full), x)
-        assert_same(lambda x: torch.unique(x.t(), **full), x)
-        assert_same(lambda x: torch.unique_consecutive(x, **full), x)
+        assert_same_results(lambda x: torch.unique(x), x)
+        assert_same_results(lambda x: torch.unique(x, **full), x)
+        assert_same_results(lambda x: torch.unique(x.t(), **full), x)
+        assert_same_results(lambda x: torch.unique_consecutive(x, **full), x)
         for dim in (0, 1):
             repeated = x[:, :3].repeat(2, 2)
-            assert_same(lambda x, d=dim: torch.unique(x, dim=d, **full), repeated)
-            assert_same(lambda x, d=dim: torch.unique_consecutive(x, dim=d, **full), repeated)
+            assert_same_results(lambda x, d=dim: torch.unique(x, dim=d, **full), repeated)
+            assert_same_results(lambda x, d=dim: torch.unique_consecutive(x, dim=d, **full), repeated)
 
     def test_special_values(self):
         x = torch.tensor([NAN, 1, NAN, 1, -INF])
-        assert_same(lambda x: torch.unique(x, return_counts=True), x)
-        assert_same(lambda x: torch.unique(x, return_inverse=True), torch.empty(0))
-        assert_same(lambda x: torch.unique(x, dim=1), torch.empty(3, 0))
+        assert_same_results(lambda x: torch.unique(x, return_counts=True), x)
+        assert_same_results(lambda x: torch.unique(x, return_inverse=True), torch.empty(0))
+        assert_same_results(lambda x: torch.unique(x, dim=1), torch.empty(3, 0))
 
     def test_errors(self):
         with pytest.raises(RuntimeError, match="There are 0 sized dimensions"):
@@ -181,22 +171,22 @@ class TestSearch:
     def test_dtypes(self, dtype, right):
         edges = torch.tensor([-20, -3, -3, 0, 5, 30]).to(dtype)
         x = sample(7, 8, dtype=dtype)
-        assert_same(lambda x, e: torch.bucketize(x, e, right=right), x, edges)
-        assert_same(lambda x, e: torch.bucketize(x, e, right=right, out_int32=True), x, edges)
-        assert_same(lambda x, e: torch.searchsorted(e, x.t(), right=right), x, edges)
-        assert_same(lambda e: torch.searchsorted(e, 3, right=right), edges)
+        assert_same_results(lambda x, e: torch.bucketize(x, e, right=right), x, edges)
+        assert_same_results(lambda x, e: torch.bucketize(x, e, right=right, out_int32=True), x, edges)
+        assert_same_results(lambda x, e: torch.searchsorted(e, x.t(), right=right), x, edges)
+        assert_same_results(lambda e: torch.searchsorted(e, 3, right=right), edges)
 
     def test_rows_and_sorter(self):
         edges = sample(4, 9)
-        assert_same(
+        assert_same_results(
             lambda e, x: torch.searchsorted(e, x, sorter=e.argsort(stable=True)),
             edges,
             sample(4, 5),
         )
-        assert_same(
+        assert_same_results(
             lambda e, x: torch.searchsorted(e.sort(1).values, x, side="right"), edges, sample(4, 5)
         )
-        assert_same(
+        assert_same_results(
             lambda e, x: torch.bucketize(x, e),
             torch.tensor([1.0, 2.0, NAN]),
             torch.tensor([NAN, 1.5]),
@@ -204,12 +194,12 @@ class TestSearch:
 
     def test_isin_and_bincount(self):
         x = sample(30, dtype=torch.int64, bound=9)
-        assert_same(lambda x, t: torch.isin(x, t), x, torch.tensor([1, 3]))
-        assert_same(lambda x, t: torch.isin(x, t, invert=True), x, torch.arange(-5, 90))
-        assert_same(lambda x: torch.bincount(x.abs()), x)
-        assert_same(lambda x: torch.bincount(x.abs(), minlength=20), x)
-        assert_same(lambda x: torch.bincount(x.abs(), weights=x.float()), x)
-        assert_same(lambda x: torch.bincount(x.abs(), weights=x), x)
+        assert_same_results(lambda x, t: torch.isin(x, t), x, torch.tensor([1, 3]))
+        assert_same_results(lambda x, t: torch.isin(x, t, invert=True), x, torch.arange(-5, 90))
+        assert_same_results(lambda x: torch.bincount(x.abs()), x)
+        assert_same_results(lambda x: torch.bincount(x.abs(), minlength=20), x)
+        assert_same_results(lambda x: torch.bincount(x.abs(), weights=x.float()), x)
+        assert_same_results(lambda x: torch.bincount(x.abs(), weights=x), x)
 
 
 @pytest.mark.parametrize(
@@ -238,9 +228,9 @@ def test_errors(call):
 
 def test_histc():
     x = torch.linspace(-3, 4, 200).pow(2)
-    assert_same(lambda x: x.histc(), x)
-    assert_same(lambda x: x.histc(7, 1, 9), x)
-    assert_same(lambda x: x.double().histc(5), x)
-    assert_same(lambda x: x[:0].histc(3), x)
+    assert_same_results(lambda x: x.histc(), x)
+    assert_same_results(lambda x: x.histc(7, 1, 9), x)
+    assert_same_results(lambda x: x.double().histc(5), x)
+    assert_same_results(lambda x: x[:0].histc(3), x)
     with pytest.raises(RuntimeError, match="max must be larger than min"):
         x.to(DEVICE).histc(3, 2, 1)

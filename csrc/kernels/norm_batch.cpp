@@ -176,8 +176,8 @@ Forward batch_norm(const Tensor& self, const OptionalTensor& weight, const Optio
               "running_var must be defined in evaluation mode");
   TORCH_CHECK(!training || self.numel() > 0,
               "input tensor must have at least one element, but got input_sizes = ", self.sizes());
-  const bool mixed = mixed_type(self, weight, bias, running_mean, running_var);
-  const auto parameter_options = self.options().dtype(at::native::param_scalar_type(self, mixed));
+  const auto parameter_options = self.options().dtype(
+      parameter_dtype(self, given(weight), given(bias), given(running_mean), given(running_var)));
 
   Forward result;
   visit<FloatingAndHalfTypes>(self.scalar_type(), "batch_norm", [&]<class T>() {

@@ -15,7 +15,6 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <ATen/native/cpu/mixed_data_type.h>
 
 #include <algorithm>
 #include <array>
@@ -24,6 +23,7 @@
 #include <vector>
 
 #include "kernels/norm_lanes.h"
+#include "kernels/parameters.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -81,15 +81,9 @@ void add_lanes(A* to, const Vec<A>& value, int64_t i, int count) {
   store_lanes<A>(load_lanes(to + i, count) + value, to + i, count);
 }
 
-// Whether half-precision input comes with float parameters; any other mixture is refused.
-inline bool mixed_type(const Tensor& input, const OptionalTensor& weight,
-                       const OptionalTensor& bias, const OptionalTensor& running_mean,
-                       const OptionalTensor& running_var) {
-  const auto given = [](const OptionalTensor& t) { return t.value_or(Tensor()); };
-  const Tensor w = given(weight), b = given(bias), m = given(running_mean), v = given(running_var);
-  const bool mixed = at::native::is_mixed_type(input, w, b, m, v);
-  if (mixed) at::native::check_mixed_data_type(input, w, b, m, v);
-  return mixed;
+// What parameter_dtype asks for.
+inline Tensor given(const OptionalTensor& parameter) {
+  return parameter.value_or(Tensor());
 }
 
 }  // namespace alt::kernels

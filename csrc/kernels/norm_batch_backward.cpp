@@ -116,8 +116,8 @@ ThreeTensors native_batch_norm_backward(const Tensor& grad_out, const Tensor& se
   const int64_t channels = self.size(1);
   TORCH_CHECK(grad_out.sizes() == self.sizes(), "batch_norm_backward: grad_out has shape ",
               grad_out.sizes(), " but the input has shape ", self.sizes());
-  const bool mixed = mixed_type(self, weight, {}, running_mean, running_var);
-  const auto parameter_options = self.options().dtype(at::native::param_scalar_type(self, mixed));
+  const auto parameter_options = self.options().dtype(
+      parameter_dtype(self, given(weight), given(running_mean), given(running_var)));
 
   ThreeTensors result;
   visit<FloatingAndHalfTypes>(self.scalar_type(), "batch_norm_backward_cpu", [&]<class T>() {

@@ -6,7 +6,6 @@
 // sum(dy * (x - mean)) for each channel of each sample first: what weight and bias need, and the
 // group's sums are weighted sums of them.
 #include <ATen/core/Tensor.h>
-#include <ATen/native/cpu/mixed_data_type.h>
 #include <ATen/ops/empty.h>
 
 #include <array>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "kernels/norm_lanes.h"
+#include "kernels/parameters.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -23,12 +23,6 @@ namespace {
 
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
-
-bool mixed_type(const Tensor& input, const Tensor& weight, const Tensor& bias) {
-  const bool mixed = at::native::is_mixed_type(input, weight, bias);
-  if (mixed) at::native::check_mixed_data_type(input, weight, bias);
-  return mixed;
-}
 
 void check_group_norm(const Tensor& input, const Tensor& weight, const Tensor& bias,
                       int64_t channels, int64_t group) {
@@ -67,8 +61,7 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm(const Tensor& self,
   check_group_norm(self, weight, bias, C, group);
   TORCH_CHECK(self.numel() == N * C * HxW, "Expected input of ", N * C * HxW, " elements, got ",
               self.sizes());
-  const auto options =
-      self.options().dtype(at::native::param_scalar_type(self, mixed_type(self, weight, bias)));
+  const auto options = self.options().dtype(parameter_dtype(self, weight, bias));
   const Tensor output = at::empty(self.sizes(), self.options());
   Tensor means, rstds;
 
@@ -122,8 +115,7 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm_backward(
               "Expected grad_out of shape ", self.sizes(), ", got ", grad_out.sizes());
   TORCH_CHECK(mean.numel() == N * group && rstd.numel() == N * group, "Expected ", N * group,
               " means and rstds, got ", mean.sizes(), " and ", rstd.sizes());
-  const auto options =
-      self.options().dtype(at::native::param_scalar_type(self, mixed_type(self, weight, Tensor())));
+  const auto options = self.options().dtype(parameter_dtype(self, weight));
 
   Tensor grad_input, grad_weight, grad_bias;
   visit<FloatingAndHalfTypes>(self.scalar_type(), "GroupNormBackwardKernelImpl", [&]<class T>() {

@@ -188,12 +188,6 @@ std::array<double, K> sum_lanes(int64_t n, F&& body) {
   return total;
 }
 
-// An optional parameter as contiguous memory of `dtype`; undefined stays undefined.
-inline at::Tensor parameter(const std::optional<at::Tensor>& value, at::ScalarType dtype) {
-  if (!value.has_value() || !value->defined()) return {};
-  return value->to(dtype).contiguous();
-}
-
 template <class A>
 const A* data_or_null(const at::Tensor& value) {
   return value.defined() ? value.const_data_ptr<A>() : nullptr;

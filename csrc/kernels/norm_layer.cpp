@@ -5,7 +5,6 @@
 // in cache meanwhile. The gradient takes two passes a row; those of weight and bias are summed for
 // fixed chunks of rows, the chunks then in order, so the result does not depend on the threads.
 #include <ATen/core/Tensor.h>
-#include <ATen/native/cpu/mixed_data_type.h>
 #include <ATen/native/layer_norm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "kernels/norm_lanes.h"
+#include "kernels/parameters.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -81,12 +81,6 @@ void input_gradient_row(const T* dy, const T* x, T* dx, int64_t width, const opm
   });
 }
 
-bool mixed_type(const Tensor& input, const Tensor& weight, const Tensor& bias) {
-  const bool mixed = at::native::is_mixed_type(input, weight, bias);
-  if (mixed) at::native::check_mixed_data_type(input, weight, bias);
-  return mixed;
-}
-
 }  // namespace
 
 std::tuple<Tensor, Tensor, Tensor> native_layer_norm(const Tensor& self,
@@ -96,8 +90,7 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm(const Tensor& self,
   const Tensor weight = weight_opt.value_or(Tensor()), bias = bias_opt.value_or(Tensor());
   const auto [rows, width] =
       at::native::_check_layer_norm_inputs(self, normalized_shape, weight, bias);
-  const auto options =
-      self.options().dtype(at::native::param_scalar_type(self, mixed_type(self, weight, bias)));
+  const auto options = self.options().dtype(parameter_dtype(self, weight, bias));
   std::vector<int64_t> shape = self.sizes().vec();
   std::fill(shape.end() - normalized_shape.size(), shape.end(), 1);
 
@@ -133,8 +126,7 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm_backward(
       at::native::_check_layer_norm_inputs(self, normalized_shape, weight, bias);
   TORCH_CHECK(grad_out.sizes() == self.sizes(), "layer_norm_backward: grad_out has shape ",
               grad_out.sizes(), " but the input has shape ", self.sizes());
-  const auto options =
-      self.options().dtype(at::native::param_scalar_type(self, mixed_type(self, weight, bias)));
+  const auto options = self.options().dtype(parameter_dtype(self, weight, bias));
 
   Tensor grad_input, grad_weight, grad_bias;
   visit<FloatingAndHalfTypes>(self.scalar_type(), "LayerNormBackwardKernelImpl", [&]<class T>() {

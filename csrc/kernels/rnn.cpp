@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "kernels/norm_lanes.h"
+#include "kernels/parameters.h"
 #include "loops/math.h"
 #include "runtime/thread_pool.h"
 

@@ -39,13 +39,7 @@ Reduction::Reduction(at::TensorIteratorBase& iter) {
 
 Reduction::Reduction(const at::Tensor& input, int64_t dim,
                      std::initializer_list<at::Tensor> outputs_) {
-  in = static_cast<const char*>(input.const_data_ptr());
-  in_dtype = input.scalar_type();
-  size_t k = 0;
-  for (const at::Tensor& tensor : outputs_) {
-    out[k] = static_cast<char*>(tensor.mutable_data_ptr());
-    out_dtype[k++] = tensor.scalar_type();
-  }
+  point_at(input, outputs_);
   for (int64_t d = 0; d < input.dim(); ++d) {
     const int64_t size = input.size(d), stride = input.stride(d) * input.element_size();
     if (size == 1) continue;
@@ -54,7 +48,7 @@ Reduction::Reduction(const at::Tensor& input, int64_t dim,
       continue;
     }
     Kept one{size, stride, {}};
-    k = 0;
+    size_t k = 0;
     for (const at::Tensor& tensor : outputs_) {
       const int64_t at = tensor.dim() == input.dim() || d < dim ? d : d - 1;
       one.out[k++] = tensor.stride(at) * tensor.element_size();
@@ -65,6 +59,16 @@ Reduction::Reduction(const at::Tensor& input, int64_t dim,
 }
 
 Reduction::Reduction(const at::Tensor& input, std::initializer_list<at::Tensor> outputs_) {
+  point_at(input, outputs_);
+  for (int64_t d = 0; d < input.dim(); ++d) {
+    if (input.size(d) != 1) {
+      reduced.push_back({input.size(d), input.stride(d) * input.element_size()});
+    }
+  }
+  sort_and_merge();
+}
+
+void Reduction::point_at(const at::Tensor& input, std::initializer_list<at::Tensor> outputs_) {
   in = static_cast<const char*>(input.const_data_ptr());
   in_dtype = input.scalar_type();
   size_t k = 0;
@@ -72,12 +76,6 @@ Reduction::Reduction(const at::Tensor& input, std::initializer_list<at::Tensor> 
     out[k] = static_cast<char*>(tensor.mutable_data_ptr());
     out_dtype[k++] = tensor.scalar_type();
   }
-  for (int64_t d = 0; d < input.dim(); ++d) {
-    if (input.size(d) != 1) {
-      reduced.push_back({input.size(d), input.stride(d) * input.element_size()});
-    }
-  }
-  sort_and_merge();
 }
 
 // Nearest first, and neighbours that are one run made one.

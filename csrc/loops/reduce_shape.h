@@ -45,6 +45,7 @@ struct Reduction {
   Reduction(const at::Tensor& input, std::initializer_list<at::Tensor> outputs);
 
  private:
+  void point_at(const at::Tensor& input, std::initializer_list<at::Tensor> outputs);
   void sort_and_merge();
 };
 
