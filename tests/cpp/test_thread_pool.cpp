@@ -116,24 +116,25 @@ void callers_on_many_threads() {
   CHECK(total == 6 * 300 * 512);
 }
 
-// The caller finishes the work of a pool whose only other thread is held up elsewhere.
+// The caller finishes its work alone when every worker of the pool is held up elsewhere.
 void the_caller_needs_nobody() {
-  alt::set_num_threads(2);
+  constexpr int kThreads = 8;  // more than any test before this one has started
+  alt::set_num_threads(kThreads);
   std::atomic<bool> release{false};
-  std::atomic<bool> held{false};
+  std::atomic<int> held{0};
   const auto main_thread = std::this_thread::get_id();
   std::thread other([&] {
     const auto self = std::this_thread::get_id();
-    parallel_for(0, 2, 1, [&](int64_t, int64_t) {
+    parallel_for(0, kThreads, 1, [&](int64_t, int64_t) {
       if (std::this_thread::get_id() == self) {
-        while (!held) std::this_thread::yield();
+        while (held < kThreads - 1) std::this_thread::yield();
       } else {
-        held = true;
+        ++held;
         while (!release) std::this_thread::yield();
       }
     });
   });
-  while (!held) std::this_thread::yield();
+  while (held < kThreads - 1) std::this_thread::yield();
   std::atomic<int> chunks{0};
   parallel_for(0, 1000, 1, [&](int64_t, int64_t) {
     CHECK(std::this_thread::get_id() == main_thread);
