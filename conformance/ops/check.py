@@ -7,6 +7,8 @@ from typing import Any
 
 from conformance.ops import database
 from conformance.ops.autograd import MANY
+from conformance.ops.context import LARGEST
+from conformance.ops.database import REFERENCE_SAMPLES
 from conformance.ops.variants import FEW
 from conformance.suite.cli import TaskCheck, selected
 from conformance.suite.workers import Task
@@ -37,7 +39,7 @@ def tasks(options: argparse.Namespace) -> list[Task]:
             continue
         for dtype in database.dtypes(op):
             if chosen is None or dtype in chosen:
-                samples = QUICK_SAMPLES if options.quick else None
+                samples = QUICK_SAMPLES if options.quick else database.most_samples(op)
                 asked = variants(op, options.variants)
                 if asked != []:
                     found.append(Task("ops", name, dtype, {"samples": samples, "variants": asked}))
@@ -48,7 +50,9 @@ EXTENT = (
     "Operators: forward and strides on all of PyTorch's sample inputs, and so gradients in double "
     f"precision; gradients in other dtypes on about {MANY} samples evenly spread, every other "
     f"variant on about {FEW}. Forward mode and double backward in double precision, error inputs "
-    "in one dtype, Python references (_refs) forward only. Sparse and nested samples are left out."
+    "in one dtype, Python references (_refs) forward on about "
+    f"{REFERENCE_SAMPLES}, reference inputs of up to {LARGEST:,} elements. Sparse and nested "
+    "samples are left out."
 )
 CHECK = TaskCheck(
     "ops",

@@ -22,6 +22,7 @@ FOREACH_DATABASES = ("unary", "binary", "pointwise", "reduce", "other")
 # PyTorch's own Python references of its operators: on alt they are compositions, whose use is to
 # run operators in ways that nobody thought of. What else op_db asks is asked of those operators.
 REFERENCE_VARIANTS = ("forward", "strides", "views", "errors", "error_messages")
+REFERENCE_SAMPLES = 24
 
 
 @functools.cache
@@ -55,6 +56,11 @@ def dtype_name(dtype: torch.dtype) -> str:
 def dtypes(op: Any) -> list[str]:
     """What stock's CPU kernels of the entry take."""
     return sorted(dtype_name(dtype) for dtype in op.supported_dtypes("cpu"))
+
+
+def most_samples(op: Any) -> int | None:
+    """How many of its samples the entry is run on; None for all."""
+    return REFERENCE_SAMPLES if op.full_name.startswith("_refs.") else None
 
 
 def error_dtype(op: Any) -> str:

@@ -294,10 +294,13 @@ def threads(count: int) -> Iterator[None]:
 def _same_bytes(a: torch.Tensor, b: torch.Tensor) -> bool:
     if a.layout != torch.strided:
         return True
-    x, y = (t.detach().cpu().resolve_conj().resolve_neg().contiguous() for t in (a, b))
-    return x.shape == y.shape and torch.equal(
-        x.flatten().view(torch.uint8), y.flatten().view(torch.uint8)
-    )
+    x, y = (_memory(t.detach().cpu().resolve_conj().resolve_neg()) for t in (a, b))
+    return a.shape == b.shape and torch.equal(x, y)
+
+
+def _memory(x: torch.Tensor) -> torch.Tensor:
+    # Into memory of its own: a tensor of one element keeps whatever stride it has.
+    return x.new_empty(x.numel()).copy_(x.flatten()).view(torch.uint8)
 
 
 def seeded_like(x: torch.Tensor, seed: int, dtype: torch.dtype) -> torch.Tensor:

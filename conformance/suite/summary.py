@@ -43,7 +43,7 @@ def totals(records: list[Record]) -> list[dict]:
     for suite, members in by_suite.items():
         status = Counter(record.status for record in members)
         ran = Counter(record.ran for record in members if record.status is Status.PASSED)
-        entries = {record.entry for record in members}
+        entries = {record.entry for record in members if record.status is not Status.EXCLUDED}
         failing = {record.entry for record in members if record.bad}
         falling = {record.entry for record in members if record.ran is Ran.FALLBACK}
         rows.append(

@@ -144,6 +144,7 @@ void cumprod(const at::Tensor& result, const at::Tensor& self, int64_t dim) {
 }
 
 at::Tensor& logcumsumexp_out(const at::Tensor& self, int64_t dim, at::Tensor& out) {
+  dim = at::maybe_wrap_dim(dim, self.dim());
   at::native::resize_output(out, self.sizes());
   if (self.dim() == 0) {
     out.fill_(self);
@@ -152,7 +153,6 @@ at::Tensor& logcumsumexp_out(const at::Tensor& self, int64_t dim, at::Tensor& ou
   if (self.numel() == 0) {
     return out;
   }
-  dim = at::maybe_wrap_dim(dim, self.dim());
   using Types = concat_t<FloatingAndHalfTypes, ComplexTypes>;
   visit<Types>(self.scalar_type(), "logcumsumexp_out_cpu", [&]<class T>() {
     using State = Accumulator<T>;
