@@ -12,6 +12,7 @@
 #include <type_traits>
 
 #include "kernels/blas.h"
+#include "kernels/blas_threads.h"
 #include "loops/dtype.h"
 #include "runtime/thread_pool.h"
 
@@ -27,8 +28,6 @@ void zgemm_(const char*, const char*, const int*, const int*, const int*, const 
             const int*, const void*, const int*, const void*, void*, const int*);
 float sdot_(const int*, const float*, const int*, const float*, const int*);
 double ddot_(const int*, const double*, const int*, const double*, const int*);
-// Absent where libtorch's BLAS is not MKL.
-int MKL_Set_Num_Threads_Local(int) __attribute__((weak));
 }
 
 namespace alt::blas {
@@ -40,22 +39,6 @@ constexpr bool fits_int(int64_t value) {
 
 template <class T>
 constexpr bool is_blas_type = std::is_floating_point_v<T> || c10::is_complex<T>::value;
-
-/// Keeps MKL from starting its own OpenMP team in this thread for as long as it lives.
-class SingleThreadedBlas {
- public:
-  SingleThreadedBlas() : previous_(MKL_Set_Num_Threads_Local ? MKL_Set_Num_Threads_Local(1) : 0) {}
-  ~SingleThreadedBlas() {
-    if (MKL_Set_Num_Threads_Local) {
-      MKL_Set_Num_Threads_Local(previous_);
-    }
-  }
-  SingleThreadedBlas(const SingleThreadedBlas&) = delete;
-  SingleThreadedBlas& operator=(const SingleThreadedBlas&) = delete;
-
- private:
-  int previous_;
-};
 
 template <class T>
 void call_blas(int m, int n, int k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
@@ -168,7 +151,7 @@ void gemm_in_thread(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matri
   if constexpr (is_blas_type<T>) {
     if (fits_int(m) && fits_int(n) && fits_int(k) && fits_int(a.stride) && fits_int(b.stride) &&
         fits_int(c_stride)) {
-      const SingleThreadedBlas guard;
+      const Threads single(1);
       return call_blas<T>(static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), alpha, a,
                           b, beta, c, c_stride);
     }
@@ -204,7 +187,7 @@ template <class T>
 T dot(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride) {
   if constexpr (std::is_floating_point_v<T>) {
     if (fits_int(n) && fits_int(x_stride) && fits_int(y_stride)) {
-      const SingleThreadedBlas guard;
+      const Threads single(1);
       const int count = static_cast<int>(n);
       const int x_step = static_cast<int>(x_stride);
       const int y_step = static_cast<int>(y_stride);
