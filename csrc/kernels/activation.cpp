@@ -1,125 +1,27 @@
-// Activations whose front-end asks for the CPU by name or that have two results; the arithmetic is
-// csrc/ops/activation.h.
-#include "ops/activation.h"
-
+// The front-ends of activations whose own front-end asks for the CPU by name, their arithmetic in
+// csrc/ops/activation.h; and rrelu, which draws its slopes one element after another.
 #include <ATen/TensorIterator.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/Gelu.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/leaky_relu.h>
 
+#include <mutex>
 #include <string_view>
 
-#include "loops/pointwise.h"
+#include "generated/pointwise_kernels.h"
+#include "kernels/random.h"
 
 namespace alt::kernels {
-namespace {
-
-struct GeluExact {
-  static constexpr const char* name = "gelu";
-  template <class T>
-  ALT_FN T operator()(T x) const {
-    return ops::gelu_exact(x);
-  }
-};
-struct GeluTanh {
-  static constexpr const char* name = "gelu";
-  template <class T>
-  ALT_FN T operator()(T x) const {
-    return ops::gelu_tanh(x);
-  }
-};
-struct GeluExactBackward {
-  static constexpr const char* name = "gelu_backward";
-  template <class T>
-  ALT_FN T operator()(T grad, T x) const {
-    return ops::gelu_exact_backward(grad, x);
-  }
-};
-struct GeluTanhBackward {
-  static constexpr const char* name = "gelu_backward";
-  template <class T>
-  ALT_FN T operator()(T grad, T x) const {
-    return ops::gelu_tanh_backward(grad, x);
-  }
-};
-struct LogSigmoid {
-  static constexpr const char* name = "log_sigmoid";
-  template <class T>
-  ALT_FN T operator()(T x) const {
-    return ops::log_sigmoid(x);
-  }
-};
-struct LogSigmoidBackward {
-  static constexpr const char* name = "log_sigmoid_backward";
-  template <class T>
-  ALT_FN T operator()(T x, T grad) const {
-    return ops::log_sigmoid_backward(x, grad);
-  }
-};
-struct GluBackwardValue {
-  static constexpr const char* name = "glu_backward";
-  template <class T>
-  ALT_FN T operator()(T, T gate, T grad) const {
-    return grad * ops::sigmoid(gate);
-  }
-};
-struct GluBackwardGate {
-  static constexpr const char* name = "glu_backward";
-  template <class T>
-  ALT_FN T operator()(T value, T gate, T grad) const {
-    const T open = ops::sigmoid(gate);
-    return grad * value * open * (T(1) - open);
-  }
-};
-struct PreluBackwardInput {
-  static constexpr const char* name = "prelu_backward";
-  template <class T>
-  ALT_FN T operator()(T x, T weight, T grad) const {
-    return select(x > T(0), grad, weight * grad);
-  }
-};
-struct PreluBackwardWeight {
-  static constexpr const char* name = "prelu_backward";
-  template <class T>
-  ALT_FN T operator()(T x, T, T grad) const {
-    return select(x > T(0), T(0), x * grad);
-  }
-};
-
-constexpr int64_t kTranscendental = 12;
-
-at::TensorIterator ternary(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
-                           const at::Tensor& c) {
-  return at::TensorIteratorConfig()
-      .add_output(out)
-      .add_const_input(a)
-      .add_const_input(b)
-      .add_const_input(c)
-      .resize_outputs(false)
-      .build();
-}
-
-void glu_backward_into(const at::Tensor& grad_input, const at::Tensor& grad, const at::Tensor& self,
-                       int64_t dim) {
-  const int64_t half = self.size(dim) / 2;
-  const at::Tensor value = self.narrow(dim, 0, half);
-  const at::Tensor gate = self.narrow(dim, half, half);
-  auto value_iter = ternary(grad_input.narrow(dim, 0, half), value, gate, grad);
-  pointwise<GluBackwardValue, FloatingTypes, 3, ComputeDtype::kCommon, kTranscendental>(value_iter);
-  auto gate_iter = ternary(grad_input.narrow(dim, half, half), value, gate, grad);
-  pointwise<GluBackwardGate, FloatingTypes, 3, ComputeDtype::kCommon, kTranscendental>(gate_iter);
-}
-
-}  // namespace
 
 void gelu(const at::Tensor& self, std::string_view approximate, const at::Tensor& result) {
   at::Tensor out = result;
   auto iter = at::TensorIterator::unary_op(out, self);
   if (at::native::get_gelutype_enum(approximate) == at::native::GeluType::Tanh) {
-    pointwise<GeluTanh, FloatingTypes, 1, ComputeDtype::kCommon, kTranscendental>(iter);
+    gelu_tanh(iter);
   } else {
-    pointwise<GeluExact, FloatingTypes, 1, ComputeDtype::kCommon, kTranscendental>(iter);
+    gelu_exact(iter);
   }
 }
 
@@ -127,9 +29,9 @@ void gelu_backward(const at::Tensor& grad, const at::Tensor& self, std::string_v
                    const at::Tensor& grad_input) {
   auto iter = at::TensorIterator::borrowing_binary_op(grad_input, grad, self);
   if (at::native::get_gelutype_enum(approximate) == at::native::GeluType::Tanh) {
-    pointwise<GeluTanhBackward, FloatingTypes, 2, ComputeDtype::kCommon, kTranscendental>(iter);
+    gelu_tanh_backward(iter);
   } else {
-    pointwise<GeluExactBackward, FloatingTypes, 2, ComputeDtype::kCommon, kTranscendental>(iter);
+    gelu_exact_backward(iter);
   }
 }
 
@@ -137,7 +39,7 @@ std::tuple<at::Tensor&, at::Tensor&> log_sigmoid_forward_out(const at::Tensor& s
                                                              at::Tensor& output,
                                                              at::Tensor& buffer) {
   auto iter = at::TensorIterator::unary_op(output, self);
-  pointwise<LogSigmoid, FloatingTypes, 1, ComputeDtype::kCommon, kTranscendental>(iter);
+  log_sigmoid(iter);
   // Stock's CPU keeps exp(-|x|) here for the backward; ours computes it again, which is cheaper
   // than a pass over memory, so the buffer stays empty as CUDA's does.
   return {output, buffer};
@@ -153,7 +55,7 @@ std::tuple<at::Tensor, at::Tensor> log_sigmoid_forward(const at::Tensor& self) {
 at::Tensor& log_sigmoid_backward_out(const at::Tensor& grad, const at::Tensor& self,
                                      const at::Tensor&, at::Tensor& grad_input) {
   auto iter = at::TensorIterator::binary_op(grad_input, self, grad);
-  pointwise<LogSigmoidBackward, FloatingTypes, 2, ComputeDtype::kCommon, kTranscendental>(iter);
+  log_sigmoid_backward(iter);
   return grad_input;
 }
 
@@ -170,7 +72,16 @@ at::Tensor& glu_backward_out(const at::Tensor& grad, const at::Tensor& self, int
   TORCH_CHECK(self.size(wrapped) % 2 == 0, "Halving dimension must be even, but dimension ",
               wrapped, " is size ", self.size(wrapped));
   grad_input.resize_as_(self);
-  glu_backward_into(grad_input, grad, self, wrapped);
+  const int64_t half = self.size(wrapped) / 2;
+  auto iter = at::TensorIteratorConfig()
+                  .add_owned_output(grad_input.narrow(wrapped, 0, half))
+                  .add_owned_output(grad_input.narrow(wrapped, half, half))
+                  .add_owned_const_input(self.narrow(wrapped, 0, half))
+                  .add_owned_const_input(self.narrow(wrapped, half, half))
+                  .add_const_input(grad)
+                  .resize_outputs(false)
+                  .build();
+  glu_backward(iter);
   return grad_input;
 }
 
@@ -179,12 +90,60 @@ at::Tensor glu_backward(const at::Tensor& grad, const at::Tensor& self, int64_t 
   return glu_backward_out(grad, self, dim, grad_input);
 }
 
-/// Two outputs: the gradient of the input and, not yet summed, of the weight.
-void prelu_backward(at::TensorIterator& iter) {
-  auto input_iter = ternary(iter.output(0), iter.input(0), iter.input(1), iter.input(2));
-  pointwise<PreluBackwardInput, FloatingTypes, 3>(input_iter);
-  auto weight_iter = ternary(iter.output(1), iter.input(0), iter.input(1), iter.input(2));
-  pointwise<PreluBackwardWeight, FloatingTypes, 3>(weight_iter);
+namespace {
+
+/// `noise` gets the slopes of what is not positive, each a draw as stock's, and 1 elsewhere. All
+/// three are contiguous.
+template <class T>
+void draw_slopes(const at::Tensor& self, const at::Tensor& noise, const at::Tensor& out,
+                 const at::Scalar& lower, const at::Scalar& upper, HostGenerator& generator) {
+  const double low = lower.to<opmath_t<T>>();
+  const double range = upper.to<opmath_t<T>>() - low;
+  const T* x = self.const_data_ptr<T>();
+  T* slopes = noise.mutable_data_ptr<T>();
+  T* y = out.mutable_data_ptr<T>();
+  std::lock_guard lock(generator.mutex_);
+  for (int64_t i = 0; i < self.numel(); ++i) {
+    const bool drawn = x[i] <= T(0);
+    const auto slope = static_cast<opmath_t<T>>(
+        drawn ? draws::unit_uniform<double>(generator) * range + low : 1.0);
+    y[i] = drawn ? static_cast<T>(static_cast<opmath_t<T>>(x[i]) * slope) : x[i];
+    slopes[i] = static_cast<T>(slope);
+  }
+}
+
+}  // namespace
+
+at::Tensor& rrelu_with_noise_out(const at::Tensor& self, at::Tensor& noise, const at::Scalar& lower,
+                                 const at::Scalar& upper, bool training,
+                                 std::optional<at::Generator> generator, at::Tensor& out) {
+  TORCH_CHECK(self.sizes() == noise.sizes(),
+              "noise tensor shape must match self tensor shape. Got self.shape = ", self.sizes(),
+              " noise.shape = ", noise.sizes());
+  if (!training) return at::leaky_relu_out(out, self, (lower.toDouble() + upper.toDouble()) / 2);
+  using Types = TypeList<float, double, at::BFloat16>;
+  visit<Types>(self.scalar_type(), "rrelu_with_noise_out_cpu", [&]<class T>() {
+    out.resize_as_(self);
+    const at::Tensor values = out.contiguous();
+    const at::Tensor slopes = noise.contiguous();
+    draw_slopes<T>(self.contiguous(), slopes, values, lower, upper, *get_generator(generator));
+    if (!values.is_same(out)) out.copy_(values);
+    if (!slopes.is_same(noise)) noise.copy_(slopes);
+  });
+  return out;
+}
+
+at::Tensor rrelu_with_noise(const at::Tensor& self, at::Tensor& noise, const at::Scalar& lower,
+                            const at::Scalar& upper, bool training,
+                            std::optional<at::Generator> generator) {
+  at::Tensor out = at::empty_like(self, at::MemoryFormat::Contiguous);
+  return rrelu_with_noise_out(self, noise, lower, upper, training, std::move(generator), out);
+}
+
+at::Tensor& rrelu_with_noise_(at::Tensor& self, at::Tensor& noise, const at::Scalar& lower,
+                              const at::Scalar& upper, bool training,
+                              std::optional<at::Generator> generator) {
+  return rrelu_with_noise_out(self, noise, lower, upper, training, std::move(generator), self);
 }
 
 }  // namespace alt::kernels

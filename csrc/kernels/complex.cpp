@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 
+#include "generated/pointwise_kernels.h"
 #include "loops/pointwise.h"
 
 namespace alt::kernels {
@@ -25,30 +26,6 @@ void run_complex(at::TensorIterator& iter, Function) {
   run_pointwise(iter, {c10::CppTypeToScalarType<T>::value,
                        c10::CppTypeToScalarType<c10::complex<T>>::value, loop, nullptr});
 }
-
-struct NanToNum {
-  static constexpr const char* name = "nan_to_num";
-  template <class T>
-  ALT_FN T operator()(T x, T nan, T positive, T negative) const {
-    if constexpr (c10::is_complex<T>::value) {
-      return T(part(x.real(), nan.real(), positive.real(), negative.real()),
-               part(x.imag(), nan.real(), positive.real(), negative.real()));
-    } else {
-      using Element = typename T::value_type;
-      const T infinity(std::numeric_limits<Element>::infinity());
-      return select(x != x, nan,
-                    select(x == infinity, positive, select(x == T(0) - infinity, negative, x)));
-    }
-  }
-
- private:
-  template <class R>
-  static R part(R x, R nan, R positive, R negative) {
-    if (x != x) return nan;
-    if (x == std::numeric_limits<R>::infinity()) return positive;
-    return x == -std::numeric_limits<R>::infinity() ? negative : x;
-  }
-};
 
 /// The largest finite value of what is stored, which for the half types is not float's.
 double largest(at::ScalarType dtype) {
@@ -78,8 +55,7 @@ void polar(at::TensorIterator& iter) {
 void nan_to_num(at::TensorIteratorBase& iter, std::optional<double> nan,
                 std::optional<double> pos_inf, std::optional<double> neg_inf) {
   const double bound = largest(iter.common_dtype());
-  pointwise<NanToNum, FloatingAndComplexTypes, 1>(iter, nan.value_or(0.0), pos_inf.value_or(bound),
-                                                  neg_inf.value_or(-bound));
+  replace_nonfinite(iter, nan.value_or(0.0), pos_inf.value_or(bound), neg_inf.value_or(-bound));
 }
 
 }  // namespace alt::kernels

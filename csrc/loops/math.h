@@ -62,6 +62,7 @@ ALT_MATH_UNARY(atanh, _u10)
 ALT_MATH_UNARY(erf, _u10)
 ALT_MATH_UNARY(erfc, _u15)
 ALT_MATH_UNARY(lgamma, _u10)
+ALT_MATH_UNARY(tgamma, _u10)
 ALT_MATH_UNARY(sqrt, )
 ALT_MATH_UNARY(floor, )
 ALT_MATH_UNARY(ceil, )
@@ -126,12 +127,14 @@ ALT_FN auto is_nan(T x) {
   return x != x;
 }
 
-/// Applies a scalar function to every lane: for the few functions that no vector library has.
-template <class T, class F, class... More>
-Vec<T> by_lane(F function, Vec<T> x, More... more) {
-  Vec<T> result;
-  for (int i = 0; i < Vec<T>::size; ++i) result.native[i] = function(x[i], more[i]...);
-  return result;
+/// a * b + c in one rounding, beside vec.h's for lanes.
+ALT_FN double fma(double a, double b, double c) {
+  return std::fma(a, b, c);
+}
+
+/// Whether a scalar's only lane is true, beside vec.h's for lanes.
+ALT_FN bool any(bool condition) {
+  return condition;
 }
 
 }  // namespace alt

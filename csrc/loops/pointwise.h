@@ -26,7 +26,7 @@ using InnerLoop = void (*)(const void* parameters, int64_t n, void* const* outpu
 
 struct PointwisePlan {
   at::ScalarType input_dtype;   // what the loop reads
-  at::ScalarType output_dtype;  // what the loop writes
+  at::ScalarType output_dtype;  // what the loop writes, to each output
   InnerLoop loop;
   const void* parameters;  // the operator's scalar arguments
   int64_t cost = 1;        // of an element, in units of an addition: sets the parallel grain
@@ -75,6 +75,49 @@ template <class T>
 struct OutputOf<Mask<T>> {
   using type = bool;
 };
+/// Where the results of a loop go.
+template <class Result>
+class Outputs {
+ public:
+  using Element = typename OutputOf<Result>::type;
+  explicit Outputs(void* const* outputs) : to_(static_cast<Element*>(outputs[0])) {}
+
+  /// `count` of the lanes of `result` (of a scalar, the one), from element `i` on.
+  void store(int64_t i, const Result& result, int count) const {
+    if constexpr (std::is_same_v<Result, Element>) {
+      to_[i] = result;
+    } else {
+      result.store(to_ + i, count);
+    }
+  }
+  void store(int64_t i, const Result& result) const {
+    if constexpr (std::is_same_v<Result, Element>) {
+      to_[i] = result;
+    } else {
+      result.store(to_ + i);
+    }
+  }
+
+ private:
+  Element* to_;
+};
+
+template <class T>
+class Outputs<Two<T>> {
+ public:
+  using Element = typename Outputs<T>::Element;
+  explicit Outputs(void* const* outputs) : first_(outputs), second_(outputs + 1) {}
+
+  template <class... Count>
+  void store(int64_t i, const Two<T>& results, Count... count) const {
+    first_.store(i, results.first, count...);
+    second_.store(i, results.second, count...);
+  }
+
+ private:
+  Outputs<T> first_;
+  Outputs<T> second_;
+};
 
 template <class Body, class T, class Indices, class... P>
 struct PointwiseLoop;
@@ -86,18 +129,18 @@ struct PointwiseLoop<Body, T, std::index_sequence<I...>, P...> {
   using Result =
       std::invoke_result_t<Body, Repeat<Lane, I>...,
                            std::conditional_t<vectorized && std::is_same_v<T, P>, Vec<T>, P>...>;
-  using Output = typename OutputOf<Result>::type;
+  using Output = typename Outputs<Result>::Element;
 
   static void run(const void* parameters, int64_t n, void* const* outputs,
                   const void* const* inputs) {
-    auto* out = static_cast<Output*>(outputs[0]);
+    const Outputs<Result> out(outputs);
     std::apply(
         [&](const P&... p) {
           if constexpr (vectorized) {
             run_lanes(n, out, inputs, lanes<T>(p)...);
           } else {
             for (int64_t i = 0; i < n; ++i) {
-              out[i] = Body{}(static_cast<const T*>(inputs[I])[i]..., p...);
+              out.store(i, Body{}(static_cast<const T*>(inputs[I])[i]..., p...));
             }
           }
         },
@@ -106,23 +149,23 @@ struct PointwiseLoop<Body, T, std::index_sequence<I...>, P...> {
 
  private:
   template <class... L>
-  static void run_lanes(int64_t n, Output* out, const void* const* inputs, L... p) {
+  static void run_lanes(int64_t n, const Outputs<Result>& out, const void* const* inputs, L... p) {
     constexpr int64_t kStep = Vec<T>::size;
     int64_t i = 0;
     for (; i + kStep <= n; i += kStep) {
-      Body{}(Vec<T>::load(static_cast<const T*>(inputs[I]) + i)..., p...).store(out + i);
+      out.store(i, Body{}(Vec<T>::load(static_cast<const T*>(inputs[I]) + i)..., p...));
     }
     if (const int rest = static_cast<int>(n - i); rest > 0) {
-      Body{}(Vec<T>::load(static_cast<const T*>(inputs[I]) + i, rest)..., p...)
-          .store(out + i, rest);
+      out.store(i, Body{}(Vec<T>::load(static_cast<const T*>(inputs[I]) + i, rest)..., p...), rest);
     }
   }
 };
 
 }  // namespace detail
 
-/// What the loop computes in when the front-end leaves it open.
-enum class ComputeDtype { kCommon, kOutput, kInput };
+/// What the loop computes in: the operands' common dtype, that of the output or of the first input,
+/// or double whatever the common dtype is, for functions that float's own rounding would spoil.
+enum class ComputeDtype { kCommon, kOutput, kInput, kDouble };
 
 /// Runs `Body` (callable on lanes and scalars, with a `name`) over `iter`. `args` are the
 /// operator's scalar arguments: Scalars and doubles reach the body in the compute type, the rest as
@@ -131,10 +174,11 @@ template <class Body, class Types, size_t arity, ComputeDtype compute = ComputeD
           int64_t cost = 1, class... Args>
 void pointwise(at::TensorIteratorBase& iter, const Args&... args) {
   const at::ScalarType dtype =
-      opmath_dtype(compute == ComputeDtype::kCommon   ? iter.common_dtype()
-                   : compute == ComputeDtype::kOutput ? iter.dtype(0)
-                                                      : iter.input_dtype(0));
-  visit<Types>(dtype, Body::name, [&]<class T>() {
+      opmath_dtype(compute == ComputeDtype::kOutput  ? iter.dtype(0)
+                   : compute == ComputeDtype::kInput ? iter.input_dtype(0)
+                                                     : iter.common_dtype());
+  visit<Types>(dtype, Body::name, [&]<class Given>() {
+    using T = std::conditional_t<compute == ComputeDtype::kDouble, double, Given>;
     const auto parameters = std::make_tuple(detail::parameter<T>(args)...);
     const auto run = [&]<class... P>(const std::tuple<P...>& tuple) {
       using Loop = detail::PointwiseLoop<Body, T, std::make_index_sequence<arity>, P...>;

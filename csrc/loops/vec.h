@@ -139,6 +139,23 @@ Vec<T> select(Mask<T> condition, Vec<T> a, Vec<T> b) {
   return condition.bits ? a.native : b.native;
 }
 
+/// Whether any lane is true.
+template <class T>
+bool any(Mask<T> mask) {
+#if defined(__AVX512F__)
+  const __m512i bits = (__m512i)mask.bits;
+  return _mm512_test_epi64_mask(bits, bits) != 0;
+#elif defined(__AVX2__)
+  const __m256i bits = (__m256i)mask.bits;
+  return _mm256_testz_si256(bits, bits) == 0;
+#else
+  for (int i = 0; i < Mask<T>::size; ++i) {
+    if (mask.bits[i]) return true;
+  }
+  return false;
+#endif
+}
+
 /// Lane bits as integers of the lane's width, for sign and exponent work.
 template <class T>
 typename Mask<T>::Native bits_of(Vec<T> x) {
@@ -152,6 +169,24 @@ Vec<T> from_bits(typename Mask<T>::Native bits) {
   std::memcpy(&x.native, &bits, sizeof bits);
   return x;
 }
+
+/// Integers as lanes of the same width.
+template <class T>
+Vec<T> integer_lanes(typename Mask<T>::Native integers) {
+  return __builtin_convertvector(integers, typename Vec<T>::Native);
+}
+
+/// The type of a lane, and of a scalar itself.
+template <class T>
+struct Element {
+  using type = T;
+};
+template <class T>
+struct Element<Vec<T>> {
+  using type = T;
+};
+template <class T>
+using element_t = typename Element<T>::type;
 
 /// a * b + c in one rounding. The build forbids the compiler to fuse by itself (-ffp-contract=off),
 /// so that an operator's rounding is what its text says.

@@ -152,6 +152,20 @@ ALT_FN T glu(T x, T gate) {
   return x * sigmoid(gate);
 }
 
+/// The gradients of both halves of the input.
+template <class T>
+ALT_FN Two<T> glu_backward(T x, T gate, T grad) {
+  const T open = sigmoid(gate);
+  return {grad * open, grad * x * open * (T(1) - open)};
+}
+
+/// The tangent of `value` = glu(x, gate).
+template <class T>
+ALT_FN T glu_jvp(T value, T gate, T x_tangent, T gate_tangent) {
+  const T open = sigmoid(gate);
+  return x_tangent * open + value * (gate_tangent - open * gate_tangent);
+}
+
 template <class T>
 ALT_FN T sigmoid_backward(T grad, T y) {
   return grad * conj_physical((T(1) - y) * y);
@@ -165,8 +179,7 @@ ALT_FN T tanh_backward(T grad, T y) {
 /// grad / (x (1 - x)); outside [eps, 1 - eps] zero, and NaN where eps is negative.
 template <class T>
 ALT_FN T logit_backward(T grad, T x, T eps) {
-  using Element = typename T::value_type;
-  const T nan(std::numeric_limits<Element>::quiet_NaN());
+  const T nan(std::numeric_limits<element_t<T>>::quiet_NaN());
   const T inside = grad / (x * (T(1) - x));
   const T strict = select((x < T(0)) | (x > T(1)), nan, inside);
   const T clamped = select((x < eps) | (x > T(1) - eps), T(0), inside);
@@ -176,6 +189,13 @@ ALT_FN T logit_backward(T grad, T x, T eps) {
 template <class T>
 ALT_FN T prelu(T x, T weight) {
   return select(x > T(0), x, weight * x);
+}
+
+/// The gradients of the input and, not yet summed, of the weight.
+template <class T>
+ALT_FN Two<T> prelu_backward(T x, T weight, T grad) {
+  const auto positive = x > T(0);
+  return {select(positive, grad, weight * grad), select(positive, T(0), x * grad)};
 }
 
 /// min(0, x) - log(1 + exp(-|x|)).

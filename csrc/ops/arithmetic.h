@@ -122,8 +122,24 @@ template <class T>
 ALT_FN T addcmul(T self, T tensor1, T tensor2, T value) {
   if constexpr (is_bool_v<T>) {
     return self || (value && tensor1 && tensor2);
+  } else if constexpr (is_vec_v<T>) {
+    return fma(value * tensor1, tensor2, self);
   } else {
     return static_cast<T>(self + value * tensor1 * tensor2);
+  }
+}
+
+/// beta self + alpha x y, where self is not looked at if beta is 0.
+template <class T>
+ALT_FN T addr(T self, T x, T y, T beta, T alpha) {
+  if constexpr (is_bool_v<T>) {
+    return (beta && self) || (alpha && x && y);
+  } else if constexpr (is_vec_v<T>) {
+    const T product = alpha * x;
+    return select(beta == T(0), product * y, fma(product, y, beta * self));
+  } else {
+    const T product = static_cast<T>(alpha * x * y);
+    return beta == T(0) ? product : static_cast<T>(beta * self + product);
   }
 }
 
@@ -251,6 +267,12 @@ ALT_FN T clamp(T x, T low, T high) {
   return minimum(maximum(x, low), high);
 }
 
+/// x + alpha y within bounds: relu of a sum.
+template <class T>
+ALT_FN T add_clamp(T x, T y, T alpha, T low, T high) {
+  return clamp(add(x, y, alpha), low, high);
+}
+
 template <class T>
 ALT_FN T gcd(T x, T y) {
   return std::gcd(x, y);
@@ -338,6 +360,36 @@ ALT_FN T pow_scalar(T base, T exponent) {
 template <class T>
 ALT_FN T where(T condition, T x, T y) {
   return select(condition != T(0), x, y);
+}
+
+/// NaN and the infinities replaced.
+template <class T>
+ALT_FN T nan_to_num(T x, T nan, T positive, T negative) {
+  if constexpr (c10::is_complex<T>::value) {
+    return T(nan_to_num(x.real(), nan.real(), positive.real(), negative.real()),
+             nan_to_num(x.imag(), nan.real(), positive.real(), negative.real()));
+  } else {
+    const T infinity(std::numeric_limits<element_t<T>>::infinity());
+    x = select(x == infinity, positive, select(x == T(0) - infinity, negative, x));
+    return select(is_nan(x), nan, x);
+  }
+}
+
+/// The mantissa in [0.5, 1) and the exponent; what has none (0, infinity, NaN) gives itself and 0.
+template <class T>
+ALT_FN Two<T> frexp(T x) {
+  using E = element_t<T>;
+  constexpr int kBits = std::numeric_limits<E>::digits - 1;
+  constexpr lane_integer_t<E> kBias = std::numeric_limits<E>::max_exponent - 2;
+  constexpr lane_integer_t<E> kExponent = lane_integer_t<E>(2 * kBias + 3) << kBits;
+  const auto subnormal = math::abs(x) < T(std::numeric_limits<E>::min());
+  const T normal = select(subnormal, x * T(lane_integer_t<E>(1) << kBits), x);
+  const auto bits = bits_of(normal);
+  const T stored = integer_lanes<E>((bits & kExponent) >> kBits);
+  const T exponent = stored - select(subnormal, T(kBias + kBits), T(kBias));
+  const T mantissa = from_bits<E>((bits & ~kExponent) | (kBias << kBits));
+  const auto none = (x == T(0)) | !(math::abs(x) < T(std::numeric_limits<E>::infinity()));
+  return {select(none, x, mantissa), select(none, T(0), exponent)};
 }
 
 }  // namespace alt::ops

@@ -5,7 +5,6 @@
 
 #include "loops/function.h"
 #include "loops/math.h"
-#include "ops/special.h"
 
 namespace alt::ops {
 
@@ -158,24 +157,10 @@ ALT_FN T sinc(T x) {
   return select(x == T(0), T(1), math::sin(product) / product);
 }
 
-template <class T>
-ALT_FN T digamma(T x) {
-  return by_lane([](auto v) { return special::digamma(v); }, x);
-}
-template <class T>
-ALT_FN T trigamma(T x) {
-  return by_lane([](auto v) { return special::trigamma(v); }, x);
-}
-template <class T>
-ALT_FN T erfinv(T x) {
-  return by_lane([](auto v) { return special::erfinv(v); }, x);
-}
-
 /// -x log x; 0 at 0 and -inf below.
 template <class T>
 ALT_FN T entr(T x) {
-  using Element = typename T::value_type;
-  const T infinity(std::numeric_limits<Element>::infinity());
+  const T infinity(std::numeric_limits<element_t<T>>::infinity());
   const T inside = (T(0) - x) * math::log(x);
   return select(is_nan(x) | (x > T(0)), select(is_nan(x), x, inside),
                 select(x == T(0), T(0), T(0) - infinity));

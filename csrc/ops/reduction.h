@@ -6,13 +6,6 @@
 
 namespace alt {
 
-/// Two results of one reduction.
-template <class A, class B>
-struct Two {
-  A first;
-  B second;
-};
-
 namespace ops {
 
 template <class T>
@@ -154,7 +147,7 @@ template <class T>
 struct NormTwo : Sum<T> {
   template <class V>
   ALT_FN V step(V acc, V x, int64_t) const {
-    return acc + x * x;
+    return fma(x, x, acc);
   }
   ALT_FN T project(T acc, int64_t) const { return math::sqrt(acc); }
 };

@@ -1,0 +1,140 @@
+"""Pointwise operators: op_db's samples, and what the rows of ops.yaml have that no sample shows."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from agreement import (
+    FLOATING,
+    assert_agrees,
+    assert_same,
+    check_op_samples,
+    copy_to,
+    noncontiguous,
+    op_samples,
+)
+
+import altbackend
+
+UNARY = "abs acos acosh angle asin asinh atan atanh bitwise_not ceil conj_physical cos cosh"
+UNARY += " deg2rad erf erfc exp exp2 expm1 floor frac frexp isfinite isinf isnan isneginf isposinf"
+UNARY += " lgamma log log10 log1p log2 logical_not logit nan_to_num neg positive rad2deg real"
+UNARY += " reciprocal round rsqrt sgn sigmoid sign signbit sin sinc sinh special.entr special.ndtr"
+UNARY += " sqrt square tan tanh trunc"
+BINARY = "add atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor"
+BINARY += " copysign div.floor_rounding div.no_rounding_mode div.trunc_rounding eq float_power"
+BINARY += " floor_divide fmax fmin fmod gcd ge gt heaviside hypot lcm ldexp le logaddexp logaddexp2"
+BINARY += " logical_and logical_or logical_xor lt maximum minimum mul ne nextafter polar pow"
+BINARY += " remainder rsub special.xlog1py sub true_divide xlogy"
+TERNARY = "addcdiv addcmul addr clamp clamp_max clamp_min lerp where"
+ACTIVATIONS = "celu elu gelu glu hardshrink hardsigmoid hardswish hardtanh leaky_relu logsigmoid"
+ACTIVATIONS += " mish prelu relu relu6 selu silu softplus softshrink softsign tanhshrink threshold"
+NAMES = [
+    *UNARY.split(),
+    *BINARY.split(),
+    *TERNARY.split(),
+    *(f"nn.functional.{name}" for name in ACTIVATIONS.split()),
+]
+
+
+@pytest.mark.parametrize(
+    ("op", "dtype"), op_samples(NAMES, [torch.float32, torch.int32, torch.complex64, torch.bool])
+)
+def test_op_samples(op, dtype):
+    check_op_samples(op, dtype, most=8)
+
+
+@pytest.mark.parametrize("dtype", FLOATING, ids=str)
+def test_frexp(dtype):
+    info = torch.finfo(dtype)
+    values = [0.0, -0.0, 1.0, -1.5, 0.75, info.max, info.tiny, -info.tiny * info.eps * 3]
+    x = torch.tensor([*values, math.inf, -math.inf, math.nan], dtype=dtype)
+    x = torch.cat([x, torch.randn(50).exp().to(dtype), -torch.randn(50).to(dtype)])
+    # The exponents of infinity and NaN are left open by C, and are 0 in glibc.
+    assert_agrees(torch.frexp, x)
+    assert_agrees(torch.frexp, noncontiguous(x.reshape(3, 37)), strides=False)
+    mantissa, exponent = torch.frexp(x.to("alt"))
+    finite = x.isfinite()
+    assert torch.equal(torch.ldexp(mantissa, exponent).cpu()[finite], x[finite])
+
+
+def test_frexp_into_outputs_of_any_strides():
+    x = torch.randn(4, 5)
+    outputs = [torch.empty(5, 4).t(), torch.empty(4, 10, dtype=torch.int32)[:, ::2]]
+    ours = copy_to(outputs, "alt")
+    torch.frexp(x, out=tuple(outputs))
+    with altbackend.no_fallback():
+        torch.frexp(x.to("alt"), out=tuple(ours))
+    assert_same(ours, outputs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("inplace", [False, True])
+def test_rrelu_draws_stocks_slopes(dtype, training, inplace):
+    x = torch.randn(7, 9).to(dtype)
+    x[0, 0] = 0
+    x[0, 1] = math.nan
+
+    def drawn(t):
+        # What is drawn afterwards shows how much was drawn here.
+        return F.rrelu(t.clone(), 0.1, 0.4, training, inplace), torch.rand(3, device=t.device)
+
+    assert_agrees(drawn, x)
+    assert_agrees(drawn, x.t())
+
+
+def test_rrelu_with_noise_and_its_gradient():
+    x = torch.randn(6, 8, requires_grad=True)
+
+    def with_noise(t):
+        noise = torch.zeros_like(t)
+        out = torch._C._nn.rrelu_with_noise(t, noise, 0.2, 0.3, True)
+        return out, noise
+
+    assert_agrees(with_noise, x)
+    with pytest.raises(RuntimeError, match="noise tensor shape"):
+        torch._C._nn.rrelu_with_noise(x.to("alt"), torch.zeros(3, device="alt"), 0.2, 0.3, True)
+    with pytest.raises(NotImplementedError, match="not implemented for 'Half'"):
+        F.rrelu(torch.randn(3, dtype=torch.half, device="alt"), training=True)
+
+
+def test_forward_mode_of_glu():
+    x, tangent = torch.randn(4, 6), torch.randn(4, 6)
+    assert_agrees(lambda a, b: torch.func.jvp(lambda t: F.glu(t, -1), (a,), (b,)), x, tangent)
+
+
+@pytest.mark.parametrize("dtype", FLOATING, ids=str)
+def test_operators_with_two_results(dtype):
+    x = torch.randn(3, 8, 5).to(dtype)
+    grad = torch.randn(3, 4, 5).to(dtype)
+    assert_agrees(lambda g, t: torch.ops.aten.glu_backward(g, t, 1), grad, x)
+    weight = torch.randn(8).to(dtype)
+    kernel = torch.ops.aten._prelu_kernel_backward
+    assert_agrees(lambda g, t, w: kernel(g, t, w.view(1, 8, 1)), x.clone(), x, weight)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int32], ids=str)
+def test_add_relu(dtype):
+    x, y = (torch.randint(-9, 9, (5, 7)).to(dtype) for _ in range(2))
+    assert_agrees(lambda a, b: torch._VF._add_relu(a, b, alpha=2), x, y)
+    assert_agrees(lambda a, b: torch._VF._add_relu_(a, b), x, y)
+
+
+@pytest.mark.parametrize("dtype", [*FLOATING, torch.complex64, torch.int16, torch.bool], ids=str)
+def test_addr(dtype):
+    x, a, b = (torch.randn(s).mul(3).to(dtype) for s in ((4, 6), (4,), (6,)))
+    beta, alpha = (True, True) if dtype == torch.bool else (2, 3)
+    assert_agrees(lambda *t: torch.addr(*t, beta=beta, alpha=alpha), x, a, b)
+    # beta = 0 does not look at what is there.
+    if dtype.is_floating_point:
+        assert_agrees(
+            lambda *t: torch.addr(*t, beta=0), torch.full((4, 6), math.nan).to(dtype), a, b
+        )
+
+
+def test_asserts_without_waiting():
+    torch._assert_async(torch.ones(1, device="alt"))
+    with altbackend.no_fallback(), pytest.raises(RuntimeError, match="it is zero"):
+        torch._assert_async(torch.zeros(1, device="alt"), "it is zero")
