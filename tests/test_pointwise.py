@@ -54,9 +54,6 @@ def test_frexp(dtype):
     # The exponents of infinity and NaN are left open by C, and are 0 in glibc.
     assert_agrees(torch.frexp, x)
     assert_agrees(torch.frexp, noncontiguous(x.reshape(3, 37)), strides=False)
-    mantissa, exponent = torch.frexp(x.to("alt"))
-    finite = x.isfinite()
-    assert torch.equal(torch.ldexp(mantissa, exponent).cpu()[finite], x[finite])
 
 
 def test_frexp_into_outputs_of_any_strides():
@@ -115,7 +112,7 @@ def test_operators_with_two_results(dtype):
     assert_agrees(lambda g, t, w: kernel(g, t, w.view(1, 8, 1)), x.clone(), x, weight)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int32], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int32], ids=str)
 def test_add_relu(dtype):
     x, y = (torch.randint(-9, 9, (5, 7)).to(dtype) for _ in range(2))
     assert_agrees(lambda a, b: torch._VF._add_relu(a, b, alpha=2), x, y)

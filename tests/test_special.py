@@ -64,6 +64,12 @@ OPERATORS = [
 ]
 
 
+# How much further from the truth than the tolerance stock itself is, in float64: its series of
+# trigamma are short, and its Bessel functions hold 1e-7 or so.
+STOCK_IS_OFF = {"polygamma": 10, "special.polygamma": 10, "special.airy_ai": 1e3}
+STOCK_IS_OFF |= {f"special.bessel_{name}": 1e5 for name in ("j0", "j1", "y0", "y1")}
+
+
 @pytest.mark.parametrize(
     ("op", "dtype"),
     op_samples(OPERATORS, [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8]),
@@ -250,12 +256,12 @@ GAMMAS = (
     ("function", "arguments", "truth", "relative"),
     [
         (torch.special.zeta, ZETA, mpmath.zeta, 1e-14),
-        (torch.igamma, GAMMAS, lambda a, x: mpmath.gammainc(a, 0, x, regularized=True), 3e-13),
+        (torch.igamma, GAMMAS, lambda a, x: mpmath.gammainc(a, 0, x, regularized=True), 1e-12),
         (
             torch.igammac,
             GAMMAS,
             lambda a, x: mpmath.gammainc(a, x, mpmath.inf, regularized=True),
-            3e-13,
+            1e-12,
         ),
     ],
     ids=["zeta", "igamma", "igammac"],

@@ -14,7 +14,11 @@ ALT_FN T exp(T x) {
 }
 template <class T>
 ALT_FN T exp2(T x) {
-  return math::exp2(x);
+  if constexpr (c10::is_complex<T>::value) {
+    return math::exp(x * T(c10::ln_2<double>));
+  } else {
+    return math::exp2(x);
+  }
 }
 template <class T>
 ALT_FN T expm1(T x) {
@@ -177,12 +181,30 @@ ALT_FN T xlog1py(T x, T y) {
   return select(is_nan(y), y, select(x == T(0), T(0), x * math::log1p(y)));
 }
 
+/// log(exp x + exp y) of complex numbers, by the one with the larger real part.
+template <class T>
+T complex_logaddexp(T x, T y) {
+  using Real = typename T::value_type;
+  constexpr Real kNan = std::numeric_limits<Real>::quiet_NaN();
+  if (std::isnan(x.real() + x.imag()) || std::isnan(y.real() + y.imag())) return T(kNan, kNan);
+  const T smaller = x.real() < y.real() ? x : y;
+  const T larger = x.real() < y.real() ? y : x;
+  if (std::isinf(smaller.real()) && smaller.real() == larger.real()) {
+    return smaller.real() < 0 ? smaller : math::log(math::exp(smaller) + math::exp(larger));
+  }
+  return larger + math::log1p(math::exp(smaller - larger));
+}
+
 /// log(exp x + exp y) without overflow; equal infinities give themselves.
 template <class T>
 ALT_FN T logaddexp(T x, T y) {
-  const T larger = select(x > y, x, y);
-  const T sum = larger + math::log1p(math::exp(T(0) - math::abs(x - y)));
-  return select((x == y) & (x - y != T(0)), x, sum);
+  if constexpr (c10::is_complex<T>::value) {
+    return complex_logaddexp(x, y);
+  } else {
+    const T larger = select(x > y, x, y);
+    const T sum = larger + math::log1p(math::exp(T(0) - math::abs(x - y)));
+    return select((x == y) & (x - y != T(0)), x, sum);
+  }
 }
 
 template <class T>

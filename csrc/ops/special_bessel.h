@@ -79,7 +79,8 @@ ALT_FN T j0_near(T x) {
   const T size = math::abs(x);
   const T first = distance(size, tables::j0_zeros[0]) * (size + T(tables::j0_zeros[0][0]));
   const T second = distance(size, tables::j0_zeros[1]) * (size + T(tables::j0_zeros[1][0]));
-  return first * second * chebyshev(tables::j0_small, x * x * T(1.0 / 32) - T(1.0));
+  const T value = first * second * chebyshev(tables::j0_small, x * x * T(1.0 / 32) - T(1.0));
+  return select(size < T(1e-5), T(1.0) - T(0.25) * x * x, value);
 }
 
 /// J_1 for |x| <= 8.

@@ -92,7 +92,7 @@ struct IncompleteGamma {
   T a, x, mu;
 
   ALT_FN T log1p_defect() const {
-    return select(math::abs(mu) < T(0.3), log1p_defect_near(mu), mu - math::log1p(mu));
+    return select(math::abs(mu) < T(0.3), log1p_defect_near(mu), mu - math::log(x / a));
   }
 
   /// x^a exp(-x) / gamma(a + 1); for large a by Stirling's series, whose factors do not overflow.
@@ -219,9 +219,9 @@ ALT_FN T digamma(T x) {
   return special::branch(
       negative,
       [&] {
-        const T fraction = x - math::trunc(x);
-        const T cotangent = T(special::kPi) / math::tan(T(special::kPi) * fraction);
-        return select(fraction == T(0.0), T(special::kNan), value - cotangent);
+        const T rest = x - math::rint(x);
+        const T cotangent = T(special::kPi) / math::tan(T(special::kPi) * rest);
+        return select(rest == T(0.0), T(special::kNan), value - cotangent);
       },
       [&] { return value; });
 }
@@ -240,7 +240,7 @@ ALT_FN T trigamma(T x) {
   const T z = T(1.0) / (y * y);
   const T series = z * special::polynomial(special::kTrigammaSeries, z);
   const T value = sum + (T(1.0) + T(0.5) / y + series) / y;
-  const T sine = T(special::kPi) / math::sin(T(special::kPi) * x);
+  const T sine = T(special::kPi) / math::sin(T(special::kPi) * (x - math::rint(x)));
   return select(reflected, sine * sine - value, value);
 }
 
