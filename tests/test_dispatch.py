@@ -55,6 +55,8 @@ pointwise:
     unary:
       - {stub: cos_stub, body: cos, types: quaternions}
       - {stub: tan_stub, body: tan, types: floating, colour: green}
+      - {stub: sinh_stub, kernel: hyperbolic_sine, body: sinh, types: floating}
+      - {body: nobody, types: floating}
 """
     message = refusal(generator, tmp_path, table)
     for row in [
@@ -66,9 +68,11 @@ pointwise:
         "sum_stub",
         "cos_stub",
         "tan_stub",
+        "sinh_stub",
+        "nobody",
     ]:
         assert row in message
-    assert len(message.splitlines()) == 8
+    assert len(message.splitlines()) == 10
 
 
 @pytest.mark.parametrize(

@@ -312,14 +312,23 @@ def emit_reduction(row: dict[str, str]) -> Emitted:
 
 def pointwise_name(row: dict[str, str]) -> str:
     """Of a row that fills a stub, the stub; of one that a kernel calls, the function it gives."""
-    return row["stub"] if "stub" in row else row["kernel"]
+    return row.get("stub") or row.get("kernel") or str(row)
 
 
 def emit_pointwise(arity: int, family: dict[str, str], row: dict[str, str]) -> Emitted:
     """The pointwise loop around a function of csrc/ops, for a DispatchStub or for our kernels."""
-    unknown = set(row) - {"stub", "kernel", "arguments", "body", "types", "compute", "cost", "header"}
+    unknown = set(row) - {
+        "stub",
+        "kernel",
+        "arguments",
+        "body",
+        "types",
+        "compute",
+        "cost",
+        "header",
+    }
     if unknown or ("stub" in row) == ("kernel" in row):
-        raise RowError(f"a stub or a kernel; unknown keys {sorted(unknown)}")
+        raise RowError(f"a row names a stub or a kernel; unknown keys are {sorted(unknown)}")
     name, body = pointwise_name(row), row["body"]
     types = TYPES.get(row["types"])
     compute = COMPUTE.get(row.get("compute", "common"))
