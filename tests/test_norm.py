@@ -243,6 +243,36 @@ def test_group_norm(shape, groups, affine, dtype, parameter_dtype):
         )
 
 
+@pytest.mark.parametrize("dtype", FLOATING, ids=str)
+@pytest.mark.parametrize("shape", [(4, 7), (5, 3, 3), (6,), (3, 5000)], ids=str)
+@pytest.mark.parametrize("last", [False, True])
+def test_weight_norm(shape, last, dtype):
+    dim = len(shape) - 1 if last else 0
+    v = torch.randn(shape).to(dtype).requires_grad_()
+    sizes = [n if d == dim else 1 for d, n in enumerate(shape)]
+    g = torch.rand(sizes).to(dtype).requires_grad_()
+    assert_agrees(
+        lambda x, y: torch.ops.aten._weight_norm_interface(x, y, dim),
+        v,
+        g,
+        double_backward=dtype == torch.float64,
+        factor=2,
+    )
+
+
+def test_weight_norm_of_modules():
+    def run(x):
+        torch.manual_seed(0)
+        layers = [torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)]
+        layers = [
+            torch.nn.utils.parametrizations.weight_norm(layers[0].to(x.device)),
+            torch.nn.utils.parametrizations.weight_norm(layers[1].to(x.device), dim=1),
+        ]
+        return layers[1](layers[0](x))
+
+    assert_agrees(run, torch.randn(2, 3, requires_grad=True))
+
+
 def test_errors():
     x = torch.randn(4, 6, 3)
     ones = torch.ones
@@ -260,6 +290,32 @@ def test_errors():
     assert_same_error(lambda t: F.layer_norm(t, [3]), x.long())
     assert_same_error(lambda t: F.group_norm(t, 4), x)
     assert_same_error(lambda t, w: F.group_norm(t, 3, w), x, ones(4))
+
+
+def test_batch_norm_results_given():
+    aten = torch.ops.aten
+
+    def call(x, out, mean, invstd):
+        return aten.native_batch_norm.out(
+            x, None, None, None, None, True, 0.1, 1e-5, out=out, save_mean=mean, save_invstd=invstd
+        )
+
+    x = torch.randn(2, 3, 4)
+    assert_agrees(call, x, torch.empty(0), torch.empty(3), torch.empty(0))
+    assert_same_error(call, x, torch.empty(0).long(), torch.empty(3), torch.empty(3))
+    assert_same_error(call, x, torch.empty(0), torch.empty(3).double(), torch.empty(3))
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 3), (2, 0, 3), (2, 2, 0)])
+def test_batch_norm_of_nothing(shape):
+    def call(x, statistics, training):
+        return torch.ops.aten.native_batch_norm(
+            x, None, None, statistics, statistics, training, 0.1, 1e-5
+        )
+
+    x, statistics = torch.ones(shape), torch.zeros(0)
+    assert_agrees(lambda x, s: call(x, s, False), x, statistics)
+    assert_same_error(lambda x, s: call(x, s, True), x, statistics)
 
 
 def test_a_refused_call_leaves_the_statistics_alone():

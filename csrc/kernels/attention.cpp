@@ -123,6 +123,18 @@ std::tuple<Tensor, Tensor> native_multi_head_attention(
   return {std::move(output), average_attn_weights ? weights.mean(1) : weights};
 }
 
+std::tuple<Tensor, Tensor, Tensor> transform_bias_rescale_qkv(const Tensor& qkv,
+                                                              const Tensor& qkv_bias,
+                                                              int64_t num_heads) {
+  const int64_t width = qkv_bias.size(0) / 3;
+  TORCH_CHECK(width % num_heads == 0, "Expected D % num_head == 0 to be true, but got false.");
+  visit<FloatingAndHalfTypes>(qkv.scalar_type(), "transform_bias_rescale_qkv", []<class T>() {});
+  const auto parts = (qkv + qkv_bias).chunk(3, -1);
+  const auto heads = [&](size_t i) { return split_heads(parts[i].contiguous(), num_heads); };
+  const double scale = 1 / std::sqrt(static_cast<double>(width / num_heads));
+  return {(heads(0) * scale).contiguous(), heads(1).contiguous(), heads(2).contiguous()};
+}
+
 Tensor transformer_encoder_layer_fwd(const Tensor& src, int64_t embed_dim, int64_t num_heads,
                                      const Tensor& qkv_weight, const Tensor& qkv_bias,
                                      const Tensor& proj_weight, const Tensor& proj_bias,

@@ -1,5 +1,7 @@
 // Building the matrix of windows of an image (im2col) and adding one back (col2im).
 
+#include <c10/util/complex.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -132,9 +134,13 @@ void scatter_windows(const Geometry& g, const T* columns, int64_t channels, T* l
   });
 }
 
-#define INSTANTIATE(T)                                                                       \
-  template void gather_windows<T>(const Geometry&, const T*, int64_t, int64_t, int64_t, T*); \
+#define INSTANTIATE_GATHER(T) \
+  template void gather_windows<T>(const Geometry&, const T*, int64_t, int64_t, int64_t, T*);
+#define INSTANTIATE_SCATTER(T) \
   template void scatter_windows<T>(const Geometry&, const T*, int64_t, T*);
+#define INSTANTIATE(T)  \
+  INSTANTIATE_GATHER(T) \
+  INSTANTIATE_SCATTER(T)
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(uint8_t)
@@ -142,6 +148,14 @@ INSTANTIATE(int8_t)
 INSTANTIATE(int16_t)
 INSTANTIATE(int32_t)
 INSTANTIATE(int64_t)
+INSTANTIATE(c10::complex<double>)
+// im2col only moves elements, by their size; col2im adds complex numbers too.
+INSTANTIATE_GATHER(uint16_t)
+INSTANTIATE_GATHER(uint32_t)
+INSTANTIATE_GATHER(uint64_t)
+INSTANTIATE_SCATTER(c10::complex<float>)
 #undef INSTANTIATE
+#undef INSTANTIATE_GATHER
+#undef INSTANTIATE_SCATTER
 
 }  // namespace alt::kernels::conv

@@ -225,6 +225,35 @@ void addmv(const Tensor& self, const Tensor& mat, const Tensor& vec, const Scala
   multiply_into(out.unsqueeze(1), mat, vec.unsqueeze(1), beta, alpha, "addmv_impl_cpu");
 }
 
+/// Bytes times bytes in 32 bits.
+Tensor& int_mm_out(const Tensor& self, const Tensor& mat2, Tensor& out) {
+  constexpr const char* name = "int_mm_out_cpu";
+  TORCH_CHECK(self.dim() == 2, name, ": Expected self to be of dimension 2 but got ", self.dim());
+  TORCH_CHECK(mat2.dim() == 2, name, ": Expected mat2 to be of dimension 2 but got ", mat2.dim());
+  TORCH_CHECK(self.size(1) == mat2.size(0), name,
+              ": self.size(1) needs to match mat2.size(0) but got ", self.size(1), " and ",
+              mat2.size(0));
+  TORCH_CHECK(self.scalar_type() == at::kChar || self.scalar_type() == at::kByte, name,
+              ": Expected self dtype to be int8 or uint8 but got ", self.scalar_type());
+  TORCH_CHECK(mat2.scalar_type() == at::kChar, name,
+              ": Expected mat2 dtype to be of type int8 but got ", mat2.scalar_type());
+  TORCH_CHECK(out.scalar_type() == at::kInt, name,
+              ": Expected result dtype to be of type kInt but got ", out.scalar_type());
+  TORCH_CHECK(out.size(0) == self.size(0), name, ": Expected result.size(0) to be ", self.size(0),
+              " but got ", out.size(0));
+  TORCH_CHECK(out.size(1) == mat2.size(1), name, ": Expected result.size(1) to be ", mat2.size(1),
+              " but got ", out.size(1));
+  add_product(out, self.to(at::kInt), mat2.to(at::kInt), 0, 1, out, name);
+  return out;
+}
+
+Tensor int_mm(const Tensor& self, const Tensor& mat2) {
+  const bool matrices = self.dim() == 2 && mat2.dim() == 2;
+  Tensor out = at::empty({matrices ? self.size(0) : 0, matrices ? mat2.size(1) : 0},
+                         self.options().dtype(at::kInt));
+  return kernels::int_mm_out(self, mat2, out);
+}
+
 Tensor dot(const Tensor& self, const Tensor& tensor) {
   check_dot(self, tensor);
   const Tensor x = self.resolve_conj().resolve_neg();

@@ -1,83 +1,178 @@
-// histc: how many elements fall into each of a number of bins of equal width.
+// histogram, histogramdd and histc: how many elements, or how much weight, falls into each bin.
+//
+// The input is a list of points. Parts of it, cut by its length alone, are counted into histograms
+// of their own, which are then added up in order: the result does not depend on the threads.
+// Which bin a point falls into is decided in the input's own type, half types included, as stock
+// does; weights are added in the type that arithmetic is done in.
 #include <ATen/core/Tensor.h>
-#include <ATen/native/Resize.h>
+#include <ATen/native/Histogram.h>
 #include <ATen/ops/aminmax.h>
+#include <ATen/ops/diff.h>
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
-#include <cmath>
 #include <tuple>
 #include <vector>
 
 #include "loops/dtype.h"
+#include "runtime/thread_pool.h"
 
 namespace alt::kernels {
 namespace {
 
-/// The bounds that were given, or those of the elements if the two are equal.
-std::pair<double, double> outer_edges(const at::Tensor& self, const at::Scalar& min,
-                                      const at::Scalar& max) {
-  auto left = min.toDouble();
-  auto right = max.toDouble();
-  if (left == right && self.numel() > 0) {
-    const auto extrema = at::aminmax(self);
-    left = std::get<0>(extrema).item().toDouble();
-    right = std::get<1>(extrema).item().toDouble();
+using at::Tensor;
+
+enum class Search { Binary, Linear, LinearThenNeighbours };
+
+/// The edges of the bins along one dimension.
+template <class T>
+struct Axis {
+  explicit Axis(const Tensor& edges_tensor)
+      : edges(edges_tensor.contiguous()),
+        data(edges.const_data_ptr<T>()),
+        bins(edges.numel() - 1),
+        left(data[0]),
+        right(data[bins]) {}
+
+  bool holds(T x) const { return x >= left && x <= right; }
+
+  int64_t bin(T x, Search search) const {
+    int64_t position;
+    if (search == Search::Binary) {
+      position = last_edge_below(x, 0, bins + 1);
+    } else {
+      position = static_cast<int64_t>((x - left) * static_cast<T>(bins) / (right - left));
+      if (search == Search::LinearThenNeighbours) {
+        position = last_edge_below(x, std::max<int64_t>(0, position - 1),
+                                   std::min(position + 2, bins + 1));
+      }
+    }
+    return std::min(position, bins - 1);  // the last bin has both its edges
   }
-  if (left == right) {
-    left -= 1;
-    right += 1;
+
+ private:
+  int64_t last_edge_below(T x, int64_t first, int64_t last) const {
+    return std::upper_bound(data + first, data + last, x) - data - 1;
   }
-  TORCH_CHECK(std::isfinite(left) && std::isfinite(right), "torch.histc: range of [", left, ", ",
-              right, "] is not finite");
-  TORCH_CHECK(left < right, "torch.histc: max must be larger than min");
-  return {left, right};
+
+  Tensor edges;
+  const T* data;
+
+ public:
+  int64_t bins;
+
+ private:
+  T left;
+  T right;
+};
+
+/// Where a point's bin is in a histogram, or -1 where it has none.
+template <class T>
+int64_t place_of(const std::vector<Axis<T>>& axes, const T* point, int64_t stride, Search search) {
+  int64_t place = 0;
+  for (const auto& axis : axes) {
+    if (!axis.holds(*point)) {
+      return -1;
+    }
+    place = place * axis.bins + axis.bin(*point, search);
+    point += stride;
+  }
+  return place;
 }
 
-/// In the arithmetic of T, counts included, as stock does.
+/// How many parts the points are counted in: a histogram must not cost more than its points.
+int64_t count_parts(int64_t points, int64_t bins) {
+  return std::clamp<int64_t>(points / std::max<int64_t>(bins, 1 << 14), 1, 64);
+}
+
 template <class T>
-std::vector<T> count_bins(const T* data, int64_t n, T left, T right, int64_t bins) {
-  std::vector<T> counts(static_cast<size_t>(bins), T(0));
-  for (int64_t i = 0; i < n; ++i) {
-    if (!(data[i] >= left && data[i] <= right)) {
-      continue;
+void count(const Tensor& points, const Tensor& weight, const std::vector<Axis<T>>& axes,
+           Search search, const Tensor& histogram) {
+  using A = opmath_t<T>;
+  const int64_t bins = histogram.numel();
+  const int64_t parts = count_parts(points.size(0), bins);
+  const int64_t part = (points.size(0) + parts - 1) / parts;
+  std::vector<A> counts(static_cast<size_t>(parts * bins), A(0));
+  const T* data = points.const_data_ptr<T>();
+  const T* weights = weight.defined() ? weight.const_data_ptr<T>() : nullptr;
+  parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      for (int64_t i = p * part; i < std::min((p + 1) * part, points.size(0)); ++i) {
+        const int64_t place = place_of(axes, data + i * points.stride(0), points.stride(1), search);
+        if (place >= 0) {
+          counts[static_cast<size_t>(p * bins + place)] +=
+              weights ? static_cast<A>(weights[i]) : A(1);
+        }
+      }
     }
-    const auto position =
-        static_cast<int64_t>((data[i] - left) * static_cast<T>(bins) / (right - left));
-    T& count = counts[static_cast<size_t>(std::min(position, bins - 1))];
-    count = count + T(1);
+  });
+  T* out = histogram.mutable_data_ptr<T>();
+  for (int64_t bin = 0; bin < bins; ++bin) {
+    A sum(0);
+    for (int64_t p = 0; p < parts; ++p) {
+      sum += counts[static_cast<size_t>(p * bins + bin)];
+    }
+    out[bin] = static_cast<T>(sum);
   }
-  return counts;
+}
+
+/// Divides by the total and by each bin's volume.
+void normalise(const Tensor& histogram, at::TensorList edges) {
+  histogram.div_(histogram.sum().item());
+  for (size_t dim = 0; dim < edges.size(); ++dim) {
+    std::vector<int64_t> shape(edges.size(), 1);
+    shape[dim] = edges[dim].numel() - 1;
+    histogram.div_(at::diff(edges[dim]).reshape(shape));
+  }
+}
+
+void histogram_of(const Tensor& self, const std::optional<Tensor>& weight, bool density,
+                  const Tensor& out, at::TensorList edges, Search search) {
+  const int64_t dimensions = self.size(-1);
+  const int64_t points = c10::multiply_integers(self.sizes().slice(0, self.dim() - 1));
+  const Tensor weights =
+      weight.has_value() && weight->defined() ? weight->reshape({points}).contiguous() : Tensor();
+  visit<FloatingAndHalfTypes>(self.scalar_type(), "histogram_cpu", [&]<class T>() {
+    if (dimensions == 0) {
+      out.zero_();
+      return;
+    }
+    const std::vector<Axis<T>> axes(edges.begin(), edges.end());
+    const Tensor histogram = out.is_contiguous() ? out : at::empty(out.sizes(), out.options());
+    count(self.reshape({points, dimensions}), weights, axes, search, histogram);
+    if (!histogram.is_same(out)) {
+      out.copy_(histogram);
+    }
+  });
+  if (density) {
+    normalise(out, edges);
+  }
 }
 
 }  // namespace
 
-at::Tensor& histc_out(const at::Tensor& self, int64_t bins, const at::Scalar& min,
-                      const at::Scalar& max, at::Tensor& out) {
-  TORCH_CHECK(bins > 0, "torch.histogram(): bins must be > 0, but got ", bins, " for dimension 0");
-  TORCH_CHECK(out.scalar_type() == self.scalar_type(),
-              "torch.histogram: input tensor and hist tensor should have the same dtype, but got "
-              "input ",
-              self.dtype(), " and hist ", out.dtype());
-  visit<FloatingAndHalfTypes>(self.scalar_type(), "histogram_cpu", [&]<class T>() {
-    const auto [left, right] = outer_edges(self, min, max);
-    const auto source = self.contiguous();
-    const auto counts = count_bins(source.const_data_ptr<T>(), source.numel(), static_cast<T>(left),
-                                   static_cast<T>(right), bins);
-    at::native::resize_output(out, {bins});
-    T* result = out.mutable_data_ptr<T>();
-    for (int64_t i = 0; i < bins; ++i) {
-      result[i * out.stride(0)] = counts[static_cast<size_t>(i)];
-    }
-  });
-  return out;
+void histogramdd(const Tensor& self, const std::optional<Tensor>& weight, bool density,
+                 Tensor& hist, const at::TensorList& bin_edges) {
+  histogram_of(self, weight, density, hist, bin_edges, Search::Binary);
 }
 
-at::Tensor histc(const at::Tensor& self, int64_t bins, const at::Scalar& min,
-                 const at::Scalar& max) {
-  auto out = at::empty({0}, self.options());
-  histc_out(self, bins, min, max, out);
-  return out;
+/// For edges that are evenly spaced. histc returns no edges, so that there it does not matter if
+/// rounding puts an element into the neighbouring bin.
+void histogramdd_linear(const Tensor& self, const std::optional<Tensor>& weight, bool density,
+                        Tensor& hist, const at::TensorList& bin_edges, bool local_search) {
+  histogram_of(self, weight, density, hist, bin_edges,
+               local_search ? Search::LinearThenNeighbours : Search::Linear);
+}
+
+/// The least and the greatest coordinate along each of the `dimensions` of `input`'s points.
+void histogram_select_outer_bin_edges(const Tensor& input, const int64_t dimensions,
+                                      std::vector<double>& leftmost_edges,
+                                      std::vector<double>& rightmost_edges) {
+  visit<FloatingTypes>(input.scalar_type(), "histogramdd", [&]<class T>() {
+    const auto [least, greatest] = at::aminmax(input, 0);
+    std::copy_n(least.template const_data_ptr<T>(), dimensions, leftmost_edges.begin());
+    std::copy_n(greatest.template const_data_ptr<T>(), dimensions, rightmost_edges.begin());
+  });
 }
 
 }  // namespace alt::kernels

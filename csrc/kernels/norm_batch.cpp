@@ -4,6 +4,7 @@
 // that stays in cache (mean, then squared distance from it); chunks are joined in double, by Chan's
 // rule: no cancellation at large means.
 #include <ATen/core/Tensor.h>
+#include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
@@ -166,6 +167,14 @@ Forward batch_norm(const Tensor& self, const OptionalTensor& weight, const Optio
                    const OptionalTensor& running_mean, const OptionalTensor& running_var,
                    bool training, double momentum, double eps, bool normalise = true) {
   const int64_t channels = self.size(1);
+  const auto parameter_options = self.options().dtype(
+      parameter_dtype(self, given(weight), given(bias), given(running_mean), given(running_var)));
+  TORCH_CHECK(!training || self.numel() > 0,
+              "input tensor must have at least one element, but got input_sizes = ", self.sizes());
+  if (self.numel() == 0) {  // of no elements, and of any number of features
+    return {at::empty_like(self), at::empty({0}, parameter_options),
+            at::empty({0}, parameter_options)};
+  }
   check_feature_count("running_mean", running_mean, channels);
   check_feature_count("running_var", running_var, channels);
   check_feature_count("weight", weight, channels);
@@ -174,10 +183,6 @@ Forward batch_norm(const Tensor& self, const OptionalTensor& weight, const Optio
               "running_mean must be defined in evaluation mode");
   TORCH_CHECK(training || (running_var.has_value() && running_var->defined()),
               "running_var must be defined in evaluation mode");
-  TORCH_CHECK(!training || self.numel() > 0,
-              "input tensor must have at least one element, but got input_sizes = ", self.sizes());
-  const auto parameter_options = self.options().dtype(
-      parameter_dtype(self, given(weight), given(bias), given(running_mean), given(running_var)));
 
   Forward result;
   visit<FloatingAndHalfTypes>(self.scalar_type(), "batch_norm", [&]<class T>() {
@@ -261,15 +266,14 @@ Forward batch_norm(const Tensor& self, const OptionalTensor& weight, const Optio
   return result;
 }
 
-ThreeTensors copy_to(const ThreeTensors& from, Tensor& a, Tensor& b, Tensor& c) {
-  const auto copy = [](const Tensor& value, Tensor& to) {
-    to.resize_(value.sizes());
-    to.copy_(value);
-  };
-  copy(std::get<0>(from), a);
-  copy(std::get<1>(from), b);
-  copy(std::get<2>(from), c);
-  return from;
+void check_result_dtype(const Tensor& result, at::ScalarType dtype) {
+  TORCH_CHECK(result.scalar_type() == dtype, "expected scalar type ", dtype, " but found ",
+              result.scalar_type());
+}
+
+void copy_to(const Tensor& value, const Tensor& result) {
+  at::native::resize_output(result, value.sizes());
+  result.copy_(value);
 }
 
 }  // namespace
@@ -287,9 +291,16 @@ std::tuple<Tensor&, Tensor&, Tensor&> native_batch_norm_out(
     const Tensor& input, const OptionalTensor& weight, const OptionalTensor& bias,
     const OptionalTensor& running_mean, const OptionalTensor& running_var, bool training,
     double momentum, double eps, Tensor& out, Tensor& save_mean, Tensor& save_invstd) {
-  copy_to(kernels::native_batch_norm(input, weight, bias, running_mean, running_var, training,
-                                     momentum, eps),
-          out, save_mean, save_invstd);
+  const auto saved_dtype =
+      parameter_dtype(input, given(weight), given(bias), given(running_mean), given(running_var));
+  check_result_dtype(out, input.scalar_type());
+  check_result_dtype(save_mean, saved_dtype);
+  check_result_dtype(save_invstd, saved_dtype);
+  const auto [output, mean, invstd] = kernels::native_batch_norm(
+      input, weight, bias, running_mean, running_var, training, momentum, eps);
+  copy_to(output, out);
+  copy_to(mean, save_mean);
+  copy_to(invstd, save_invstd);
   return {out, save_mean, save_invstd};
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/TensorIterator.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
@@ -81,6 +82,28 @@ void flip(at::TensorIterator& iter, const bool /*quantized*/) {
       }
     });
   });
+}
+
+at::Tensor& narrow_copy_out(const at::Tensor& self, int64_t dim, int64_t start, int64_t length,
+                            at::Tensor& out) {
+  TORCH_CHECK(self.dtype() == out.dtype());
+  const auto part = self.narrow(dim, start, length);
+  at::native::resize_output(out, part.sizes());
+  return out.copy_(part);
+}
+
+/// Of views and one copy, so that autograd, which knows no formula for it, sees through.
+at::Tensor channel_shuffle(const at::Tensor& self, int64_t groups) {
+  TORCH_CHECK(self.dim() > 2,
+              "channel_shuffle expects input with > 2 dims, but got input with sizes ",
+              self.sizes());
+  const int64_t channels = self.size(1);
+  TORCH_CHECK(groups > 0, "Number of groups to divide channels in must be positive.",
+              " Value of groups:", groups);
+  TORCH_CHECK(channels % groups == 0, "Number of channels must be divisible by groups. Got ",
+              channels, " channels and ", groups, " groups.");
+  const auto grouped = self.unflatten(1, {groups, channels / groups});
+  return grouped.transpose(1, 2).flatten(1, 2).contiguous(self.suggest_memory_format());
 }
 
 at::Tensor roll(const at::Tensor& self, c10::IntArrayRef shifts, c10::IntArrayRef dims) {

@@ -166,4 +166,17 @@ void upsample_bicubic2d_aa_backward(const Tensor& grad_output, IntArrayRef /*out
                        "upsample_bicubic2d_aa_backward", grad_input);
 }
 
+void upsample_lanczos2d_aa(const Tensor& self, IntArrayRef /*output_size*/, bool align_corners,
+                           Scale scale_h, Scale scale_w, const Tensor& out) {
+  interpolate(self, Mode::LanczosAntialias, align_corners, {scale_h, scale_w},
+              "compute_index_ranges_weights", out);
+}
+
+void upsample_lanczos2d_aa_backward(const Tensor& grad_output, IntArrayRef /*output_size*/,
+                                    IntArrayRef /*input_size*/, bool align_corners, Scale scale_h,
+                                    Scale scale_w, const Tensor& grad_input) {
+  interpolate_backward(grad_output, Mode::LanczosAntialias, align_corners, {scale_h, scale_w},
+                       "upsample_lanczos2d_aa_backward", grad_input);
+}
+
 }  // namespace alt::kernels

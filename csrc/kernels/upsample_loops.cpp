@@ -23,7 +23,8 @@ using at::Tensor;
 using NearestTypes = concat_t<FloatingAndHalfTypes, TypeList<uint8_t>>;
 
 bool antialiases(Mode mode) {
-  return mode == Mode::LinearAntialias || mode == Mode::CubicAntialias;
+  return mode == Mode::LinearAntialias || mode == Mode::CubicAntialias ||
+         mode == Mode::LanczosAntialias;
 }
 
 /// The taps of depth, height and width; an absent dimension has one of each.

@@ -3,6 +3,7 @@
 #include "kernels/upsample_taps.h"
 
 #include <ATen/native/UpSample.h>
+#include <c10/util/MathConstants.h>
 
 #include <algorithm>
 #include <cmath>
@@ -62,6 +63,16 @@ T keys_cubic(T x) {
     return ((a + T(2)) * x - (a + T(3))) * x * x + T(1);
   }
   return x < T(2) ? (((x - T(5)) * x + T(8)) * x - T(4)) * a : T(0);
+}
+
+/// Three lobes of sinc, windowed by the middle one of a wider sinc.
+template <class T>
+T lanczos(T x) {
+  x = std::abs(x) * c10::pi<T>;
+  if (x >= T(3) * c10::pi<T>) {
+    return T(0);
+  }
+  return x == T(0) ? T(1) : std::sin(x) / x * (std::sin(x / T(3)) / (x / T(3)));
 }
 
 /// Downscaling widens the filter to cover all inputs; its weights are normalised.
@@ -148,6 +159,9 @@ Taps<T> taps(Mode mode, int64_t inputs, int64_t outputs, bool align_corners,
         break;
       case Mode::CubicAntialias:
         add_antialiased(result, output, inputs, scale, T(2), keys_cubic<T>);
+        break;
+      case Mode::LanczosAntialias:
+        add_antialiased(result, output, inputs, scale, T(3), lanczos<T>);
         break;
     }
     result.first.push_back(static_cast<int64_t>(result.index.size()));

@@ -21,7 +21,8 @@ enum class Mode {
   Linear,
   Cubic,
   LinearAntialias,
-  CubicAntialias
+  CubicAntialias,
+  LanczosAntialias
 };
 
 /// Output i is the sum over j in [first[i], first[i + 1]) of weight[j] * input[index[j]].

@@ -301,6 +301,22 @@ struct Arg {
   ALT_FN Two<Input, int64_t> project(Acc acc, int64_t) const { return {acc.value, acc.index}; }
 };
 
+// hash_tensor: bits of floating point numbers as doubles, integers widened, all xored.
+template <class T>
+struct XorSum {
+  static constexpr const char* name = "xor_sum_cpu";
+  using Input = T;
+  using Acc = uint64_t;
+  ALT_FN uint64_t identity() const { return 0; }
+  ALT_FN uint64_t step(uint64_t acc, T x, int64_t) const { return acc ^ bits(x); }
+  ALT_FN uint64_t combine(uint64_t a, uint64_t b) const { return a ^ b; }
+  ALT_FN uint64_t project(uint64_t acc, int64_t) const { return acc; }
+
+ private:
+  ALT_FN static uint64_t bits(int64_t x) { return static_cast<uint64_t>(x); }
+  ALT_FN static uint64_t bits(double x) { return __builtin_bit_cast(uint64_t, x); }
+};
+
 template <class T>
 struct ArgMax : Arg<Maximum<T>> {
   static constexpr const char* name = "argmax_cpu";
