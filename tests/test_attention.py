@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from agreement import assert_agrees
+from agreement import assert_agrees, assert_same_error
 from torch import nn
 
 import altbackend
@@ -87,3 +87,14 @@ def test_padded_batches_agree_where_they_are_not_padding():
         expected = module(x, src_key_padding_mask=mask)
         ours = module.to("alt")(x.to("alt"), src_key_padding_mask=mask.to("alt")).cpu()
     torch.testing.assert_close(ours[~mask], expected[~mask], **TOLERANCE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_transform_bias_rescale_qkv(dtype):
+    qkv, bias = torch.randn(2, 3, 12, dtype=dtype), torch.randn(12, dtype=dtype)
+    transform = torch.ops.aten._transform_bias_rescale_qkv
+    assert_agrees(lambda x, b: transform(x, b, 2), qkv, bias)
+    assert_same_error(lambda x, b: transform(x.long(), b.long(), 2), qkv, bias)
+    assert_same_error(
+        lambda x, b: transform(x, b, 5), qkv, bias, text="Expected D % num_head == 0 to be true"
+    )

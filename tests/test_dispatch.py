@@ -97,3 +97,12 @@ def test_two_rows_for_one_thing_are_refused(
 
 def test_an_unknown_section_is_refused(generator: ModuleType, tmp_path: Path) -> None:
     assert "'atens'" in refusal(generator, tmp_path, EMPTY + "atens: []\n")
+
+
+def test_a_row_of_a_newer_torch_is_left_out(generator: ModuleType, tmp_path: Path) -> None:
+    table = tmp_path / "ops.yaml"
+    rows = "own:\n  - no_such_own: kernel\n  - trace: trace\n"
+    table.write_text(EMPTY.replace("own: []\n", rows) + "newer:\n  - no_such_own\n  - trace\n")
+    written = "".join(generator.generate(table).values())
+    assert "no_such_own" not in written
+    assert '"trace"' in written

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from agreement import FLOATING, copy_to
+from agreement import FLOATING, assert_agrees, copy_to
 from torch import nn
 
 import altbackend
@@ -94,3 +94,9 @@ def test_dropped_infinities_are_nan_as_in_stock():
 def test_errors():
     with pytest.raises(ValueError, match="dropout probability has to be between 0 and 1"):
         F.dropout(torch.randn(3).to("alt"), 1.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool])
+def test_backward_of_what_is_no_float(dtype):
+    grad, mask = torch.ones(3).to(dtype), torch.tensor([True, False, True])
+    assert_agrees(lambda g, m: torch.ops.aten.native_dropout_backward(g, m, 2.5), grad, mask)

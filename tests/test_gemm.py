@@ -228,3 +228,24 @@ def test_products_of_two_devices():
         torch.mm(torch.ones(2, 2, device="alt"), torch.ones(2, 2))
     with altbackend.no_fallback():
         torch.mm(torch.ones(2, 2, device="alt"), torch.ones(2, 2, device="alt"))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8])
+def test_int_mm(dtype):
+    low = 0 if dtype == torch.uint8 else -128
+    a = torch.randint(low, 127, (20, 40), dtype=dtype)
+    b = torch.randint(-128, 127, (33, 40), dtype=torch.int8).t()
+    assert_agrees(torch._int_mm, a, b)
+    assert_agrees(torch._int_mm, a[:, :0], b[:0])
+    out = torch.zeros(20, 33, dtype=torch.int32)
+    assert_agrees(lambda x, y, o: torch._int_mm(x, y, out=o), a, b, out)
+
+
+def test_int_mm_refuses():
+    a = torch.ones(20, 8, dtype=torch.int8)
+    assert_same_error(torch._int_mm, a, a)
+    assert_same_error(torch._int_mm, a, a.t().float())
+    assert_same_error(torch._int_mm, a.float(), a.t())
+    assert_same_error(torch._int_mm, a[0], a)
+    for out in (torch.zeros(3, 20, dtype=torch.int32), torch.zeros(20, 20, dtype=torch.int8)):
+        assert_same_error(lambda x, o: torch._int_mm(x, x.t(), out=o), a, out)

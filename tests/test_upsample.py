@@ -146,3 +146,16 @@ def test_module():
 )
 def test_errors(function):
     assert_same_error(function, torch.randn(2, 3, 8, 8))
+
+
+@pytest.mark.skipif(not hasattr(torch._C._nn, "_upsample_lanczos2d_aa"), reason="torch 2.13 has it")
+@pytest.mark.parametrize("sizes", [(4, 13), (20, 30), (9, 5)])
+def test_lanczos(sizes):
+    def resize(x):
+        return F.interpolate(x, sizes, mode="lanczos", antialias=True)
+
+    for dtype in (torch.float32, torch.float64):
+        assert_agrees(resize, torch.randn(2, 3, 9, 11, dtype=dtype, requires_grad=True), factor=4)
+    assert_agrees(resize, torch.randint(0, 256, (2, 3, 9, 11), dtype=torch.uint8))
+    last = torch.randn(2, 3, 9, 11).to(memory_format=torch.channels_last)
+    assert_agrees(resize, last, factor=4)

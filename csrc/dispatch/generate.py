@@ -488,18 +488,23 @@ def chunks(rows: list[Emitted], size: int) -> list[list[Emitted]]:
 def generate(table_path: Path) -> dict[str, str]:
     """File name to file text, for the whole of ops.yaml."""
     table = yaml.safe_load(table_path.read_text())
-    unknown = set(table) - {"aten", "meta", "own", "stubs", "reductions", "pointwise"}
+    sections = {"aten", "meta", "own", "stubs", "reductions", "pointwise"}
+    unknown = set(table) - sections - {"newer"}
     if unknown:
         raise SystemExit(f"ops.yaml: unknown sections {sorted(unknown)}")
     native = NativeFunctions()
     errors: list[str] = []
+    absent = set(table.get("newer") or []) - set(native.functions)
     registered = [
-        handled(errors, name, lambda n=name: emit_aten(native, n)) for name in table["aten"] or []
+        handled(errors, name, lambda n=name: emit_aten(native, n))
+        for name in table["aten"] or []
+        if name not in absent
     ]
     for section, emit in (("meta", emit_meta), ("own", emit_own)):
         registered += [
             handled(errors, str(row), lambda r=row, e=emit: e(native, r))
             for row in table[section] or []
+            if absent.isdisjoint(row)
         ]
     stubs = [handled(errors, str(row), lambda r=row: emit_stub(r)) for row in table["stubs"] or []]
     reductions = [

@@ -20,6 +20,8 @@
 #include <optional>
 #include <tuple>
 
+#include "loops/dtype.h"
+
 namespace alt::kernels {
 namespace {
 
@@ -129,10 +131,10 @@ std::tuple<Tensor, Tensor, Tensor> transform_bias_rescale_qkv(const Tensor& qkv,
   const int64_t width = qkv_bias.size(0) / 3;
   TORCH_CHECK(width % num_heads == 0, "Expected D % num_head == 0 to be true, but got false.");
   visit<FloatingAndHalfTypes>(qkv.scalar_type(), "transform_bias_rescale_qkv", []<class T>() {});
-  const auto parts = (qkv + qkv_bias).chunk(3, -1);
+  const auto parts = qkv.add(qkv_bias).chunk(3, -1);
   const auto heads = [&](size_t i) { return split_heads(parts[i].contiguous(), num_heads); };
   const double scale = 1 / std::sqrt(static_cast<double>(width / num_heads));
-  return {(heads(0) * scale).contiguous(), heads(1).contiguous(), heads(2).contiguous()};
+  return {heads(0).mul(scale).contiguous(), heads(1).contiguous(), heads(2).contiguous()};
 }
 
 Tensor transformer_encoder_layer_fwd(const Tensor& src, int64_t embed_dim, int64_t num_heads,

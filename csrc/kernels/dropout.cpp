@@ -70,7 +70,7 @@ Tensor native_dropout_backward(const Tensor& grad_output, const Tensor& mask, do
               "native_dropout_backward: grad_output has shape ", grad_output.sizes(),
               " but the mask has shape ", mask.sizes());
   if (!at::isFloatingType(grad_output.scalar_type())) {
-    return grad_output * (mask.type_as(grad_output) * scale);
+    return grad_output.mul(mask.to(grad_output.scalar_type()).mul(scale));
   }
   const double kept = scale == 0 ? 0 : 1 / scale;
   if (same_dense_layout(grad_output, mask)) return masked_scale(grad_output, mask, kept);

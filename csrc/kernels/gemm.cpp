@@ -234,11 +234,11 @@ Tensor& int_mm_out(const Tensor& self, const Tensor& mat2, Tensor& out) {
               ": self.size(1) needs to match mat2.size(0) but got ", self.size(1), " and ",
               mat2.size(0));
   TORCH_CHECK(self.scalar_type() == at::kChar || self.scalar_type() == at::kByte, name,
-              ": Expected self dtype to be int8 or uint8 but got ", self.scalar_type());
+              ": Expected self dtype to be int8 or uint8 but got ", self.dtype());
   TORCH_CHECK(mat2.scalar_type() == at::kChar, name,
-              ": Expected mat2 dtype to be of type int8 but got ", mat2.scalar_type());
+              ": Expected mat2 dtype to be of type int8 but got ", mat2.dtype());
   TORCH_CHECK(out.scalar_type() == at::kInt, name,
-              ": Expected result dtype to be of type kInt but got ", out.scalar_type());
+              ": Expected result dtype to be of type kInt but got ", out.dtype());
   TORCH_CHECK(out.size(0) == self.size(0), name, ": Expected result.size(0) to be ", self.size(0),
               " but got ", out.size(0));
   TORCH_CHECK(out.size(1) == mat2.size(1), name, ": Expected result.size(1) to be ", mat2.size(1),

@@ -1,5 +1,5 @@
-// flip, roll, repeat_interleave and triangles: elements move. And the gradient of unfold, which
-// adds them up.
+// flip, roll, repeat_interleave, channel_shuffle and triangles: elements move. And the gradient of
+// unfold, which adds them up.
 #include <ATen/TensorIterator.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
@@ -124,7 +124,7 @@ at::Tensor roll(const at::Tensor& self, c10::IntArrayRef shifts, c10::IntArrayRe
               "shifts and dimensions must align. shifts: ", shifts.size(), ", dims:", dims.size());
   auto out = self;
   for (size_t i = 0; i < dims.size(); ++i) {
-    out = roll(out, shifts[i], dims[i]);
+    out = kernels::roll(out, shifts[i], dims[i]);
   }
   return out;
 }
