@@ -98,7 +98,7 @@ library = $(shell $(CXX) -print-file-name=$(1))
 
 asan:  export ASAN_OPTIONS  := detect_leaks=0:detect_stack_use_after_return=1:strict_init_order=1
 ubsan: export UBSAN_OPTIONS := halt_on_error=1:print_stacktrace=1
-tsan:  export TSAN_OPTIONS  := halt_on_error=1:suppressions=$(CURDIR)/tests/cpp/tsan.supp
+tsan:  export TSAN_OPTIONS  := halt_on_error=1:die_after_fork=0:suppressions=$(CURDIR)/tests/cpp/tsan.supp
 
 asan:  ; @$(MAKE) --no-print-directory sanitize NAME=asan  KIND=address   PRELOAD=$(call library,libasan.so)
 ubsan: ; @$(MAKE) --no-print-directory sanitize NAME=ubsan KIND=undefined PRELOAD=$(call library,libubsan.so)
