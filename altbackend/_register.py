@@ -47,6 +47,7 @@ def register() -> None:
         )
         importlib.import_module("altbackend._multiprocessing").register()
         importlib.import_module("altbackend._shutdown").register()
+        importlib.import_module("altbackend._modules").keep_parameters()
         _registered = True
 
 

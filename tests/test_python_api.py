@@ -459,3 +459,42 @@ def test_public_names() -> None:
         assert name in dir(altbackend)
     with pytest.raises(AttributeError):
         altbackend.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", [torch.nn.Linear, torch.nn.LSTM])
+def test_a_module_keeps_its_parameters_when_it_moves(kind: type[torch.nn.Module]) -> None:
+    module = kind(3, 2)
+    before = list(module.parameters())
+    before[0].note = "stays"  # type: ignore[attr-defined]
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    module.to("alt")
+    assert all(a is b for a, b in zip(before, module.parameters(), strict=True))
+    assert before[0].device.type == "alt"
+    assert before[0].note == "stays"  # type: ignore[attr-defined]
+    first = [p.detach().clone() for p in before]
+    output = module(torch.ones(2, 1, 3, device="alt"))
+    (output if isinstance(output, torch.Tensor) else output[0]).sum().backward()
+    optimizer.step()
+    assert not torch.equal(first[0], before[0])
+    del output
+    module.cpu()
+    assert all(a is b for a, b in zip(before, module.parameters(), strict=True))
+    gradient = before[0].grad
+    assert gradient is not None and gradient.device.type == "cpu"
+
+
+def test_a_module_that_moves_under_a_graph_leaves_the_graph_alone() -> None:
+    module = torch.nn.Linear(3, 2)
+    weight = module.weight
+    output = module(torch.ones(1, 3))
+    module.to("alt")
+    output.sum().backward()
+    assert weight.device.type == "cpu" and weight.grad is not None
+    assert module.weight.device.type == "alt"
+
+
+def test_a_lazy_module_moves_before_it_is_initialized() -> None:
+    module = torch.nn.LazyLinear(4).to("alt")
+    assert torch.nn.parameter.is_lazy(module.weight)
+    assert module(torch.ones(2, 3, device="alt")).shape == (2, 4)
+    assert module.weight.device.type == "alt" and module.weight.shape == (4, 3)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from conformance.modules import database
 from conformance.suite.cells import NotApplicable, Suite, main
@@ -62,6 +63,13 @@ class Context:
                 continue
             if strided((given.forward_input.args, given.forward_input.kwargs)):
                 yield given, self.module(given, training)
+
+    def initialized(self, training: bool) -> Iterator[tuple[Any, torch.nn.Module]]:
+        """The same; a lazy module has seen its input, and has parameters."""
+        for given, module in self.cases_of(training):
+            if any(is_lazy(parameter) for parameter in module.parameters()):
+                _call(module, given.forward_input, "cpu")
+            yield given, module
 
 
 def _call(module: torch.nn.Module, forward: Any, device: str) -> tuple[Outcome, list[torch.Tensor]]:
@@ -134,7 +142,7 @@ def noncontiguous(context: Context) -> None:
 
 def state_dict(context: Context) -> None:
     """A state_dict saved on alt loads on the CPU, and the other way, unchanged."""
-    for _, module in context.cases_of(training=True):
+    for _, module in context.initialized(training=True):
         if not module.state_dict():
             raise NotApplicable("no state")
         original = copy.deepcopy(module.state_dict())
@@ -150,26 +158,35 @@ def state_dict(context: Context) -> None:
 
 
 def to_and_back(context: Context) -> None:
-    """``.to("alt")`` and back keeps every value, and the parameters' identity."""
-    for _, module in context.cases_of(training=True):
+    """``.to("alt")`` and back keeps every value."""
+    for _, module in context.initialized(training=True):
         if not module.state_dict():
             raise NotApplicable("no state")
         original = copy.deepcopy(module.state_dict())
-        identities = [id(p) for p in module.parameters()]
         module.to("alt")
         wrong = [k for k, v in module.state_dict().items() if v.device.type != "alt"]
         if wrong:
             raise Difference(f"{wrong} stayed behind")
         module.to("cpu")
         compare_same(original, module.state_dict())
-        if identities != [id(p) for p in module.parameters()]:
+        context.cases += 1
+
+
+def identity(context: Context) -> None:
+    """``.to("alt")`` keeps the Parameter objects, so that an optimizer made before still fits."""
+    for _, module in context.initialized(training=True):
+        if not list(module.parameters()):
+            raise NotApplicable("no parameters")
+        before = [id(p) for p in module.parameters()]
+        module.to("alt")
+        if before != [id(p) for p in module.parameters()]:
             raise Difference("other parameters than before")
         context.cases += 1
 
 
 def pickling(context: Context) -> None:
     """A module pickled on alt comes back on alt and computes the same."""
-    for given, module in context.cases_of(training=False):
+    for given, module in context.initialized(training=False):
         other = copy.deepcopy(module).to("alt")
         file = io.BytesIO()
         torch.save(other, file)
@@ -202,6 +219,7 @@ SUITE = Suite(
         "module_noncontiguous": noncontiguous,
         "state_dict": state_dict,
         "to_and_back": to_and_back,
+        "identity": identity,
         "pickling": pickling,
     },
     native=lambda context: False,

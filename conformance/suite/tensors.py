@@ -61,6 +61,8 @@ def twins(tree: Any, device: str) -> Any:
             return twin(x, device)
         if isinstance(x, torch.device) and x.type == "cpu":
             return torch.device(device)
+        if isinstance(x, str) and x == "cpu":
+            return device
         return x
 
     moved = tree_map(one, tree)
