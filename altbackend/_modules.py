@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.nn.parameter import Parameter, UninitializedTensorMixin
+from torch.nn.parameter import Parameter, UninitializedParameter
 
 
 def keep_parameters() -> None:
@@ -39,7 +39,7 @@ def keep_parameters() -> None:
 
 def _in_place_of(parameter: Parameter, moved: Parameter) -> Parameter:
     """The old object with the new memory; the new one where a graph holds on to the old."""
-    if isinstance(parameter, UninitializedTensorMixin):
+    if isinstance(parameter, UninitializedParameter):
         kind: Any = type(parameter)
         return kind(requires_grad=parameter.requires_grad, device=moved.device, dtype=moved.dtype)
     if type(moved) is not type(parameter) or parameter._use_count() > 1:  # type: ignore[attr-defined]

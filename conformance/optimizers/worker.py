@@ -31,7 +31,9 @@ class Context:
     def __init__(self, entry: str, dtype: str) -> None:
         self.info: Any = database.entries()[entry]
         self.dtype: torch.dtype = getattr(torch, dtype)
-        self.tolerance = TOLERANCES[self.dtype]
+        # Muon orthogonalizes in bfloat16, whatever the parameters are.
+        single = entry == "Muon"
+        self.tolerance = TOLERANCES[torch.float32 if single else self.dtype]
         self.cases = 0
 
 
@@ -95,7 +97,9 @@ def variant_of(name: str, flags: dict[str, bool]) -> Callable[[Context], None]:
                 plain = {**given.kwargs}
                 stock = outcome(_steps, context, plain, "cpu")
                 if stock.error is None:
-                    compare_values(stock.value[0], alt.value[0], context.tolerance, "parameter")
+                    # Then the step is a tensor, of float32, and so what is computed from it.
+                    tolerance = TOLERANCES[torch.float32]
+                    compare_values(stock.value[0], alt.value[0], tolerance, "parameter")
                     context.cases += 1
                 continue
             compare_errors(stock, alt)
