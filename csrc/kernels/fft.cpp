@@ -257,6 +257,12 @@ void check_complex(const Tensor& self) {
   TORCH_CHECK(self.is_complex(), "Only supports complex dtypes, but found: ", self.scalar_type());
 }
 
+/// MKL refuses a batch without signals, and so does stock where it has MKL.
+void refuse_no_lanes() {
+  TORCH_CHECK(!fft::has_dfti(),
+              "MKL FFT error: Intel oneMKL DFTI ERROR: Inconsistent configuration parameters");
+}
+
 Tensor& copy_out(const Tensor& result, Tensor& out) {
   at::native::resize_output(out, result.sizes());
   return out.copy_(result);
@@ -272,6 +278,7 @@ Tensor fft_c2c(const Tensor& self, IntArrayRef dim, int64_t normalization, bool 
   const DimVector dims = sort_dims(self, dim, /*keep_last=*/false);
   Tensor out = empty_result(self, self.sizes(), dims, self.scalar_type());
   if (self.numel() == 0) {
+    refuse_no_lanes();
     return out;
   }
   const double scale = scale_of(normalization, signal_numel(self, dim));
@@ -294,6 +301,7 @@ Tensor fft_r2c(const Tensor& self, IntArrayRef dim, int64_t normalization, bool 
   const DimVector dims = sort_dims(self, dim, /*keep_last=*/true);
   Tensor out = empty_result(self, sizes, dims, c10::toComplexType(self.scalar_type()));
   if (self.numel() == 0) {
+    refuse_no_lanes();
     return out;
   }
   const double scale = scale_of(normalization, signal_numel(self, dim));
@@ -320,6 +328,7 @@ Tensor fft_c2r(const Tensor& self, IntArrayRef dim, int64_t normalization, int64
   sizes[last] = last_dim_size;
   Tensor out = empty_result(input, sizes, last, c10::toRealValueType(self.scalar_type()));
   if (out.numel() == 0 || self.numel() == 0) {
+    refuse_no_lanes();
     return out.zero_();
   }
   // A signal may come with more of its spectrum than the half that is read.

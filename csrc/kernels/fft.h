@@ -31,6 +31,9 @@ class Plan {
 template <class T>
 std::unique_ptr<Plan<T>> make_plan(const Description& description);
 
+/// Whether libtorch has MKL's DFTI.
+bool has_dfti();
+
 /// MKL's, or null where there is none.
 template <class T>
 std::unique_ptr<Plan<T>> make_dfti_plan(const Description& description);

@@ -69,9 +69,13 @@ class DftiPlan final : public Plan<T> {
 
 }  // namespace
 
+bool has_dfti() {
+  return DftiSetValue != nullptr;
+}
+
 template <class T>
 std::unique_ptr<Plan<T>> make_dfti_plan(const Description& description) {
-  if (DftiSetValue == nullptr) {
+  if (!has_dfti()) {
     return nullptr;
   }
   return std::make_unique<DftiPlan<T>>(description);
