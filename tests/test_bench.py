@@ -1,7 +1,6 @@
 """`python -m altbackend bench`: what it measures, what it refuses, what it writes."""
 
 import dataclasses
-import functools
 import gc
 import json
 import math
@@ -33,7 +32,7 @@ from altbackend.bench.limits import Limits
 from altbackend.bench.measure import Contestant, Effort, Ratio, Timing
 from altbackend.bench.place import Place
 from altbackend.bench.records import Rival, Row, Run
-from altbackend.bench.scenario import Group, Scenario, Work, distinct, randn, size
+from altbackend.bench.scenario import Group, Scenario, Work, backward_step, distinct, randn, size
 
 TINY = Effort(block=1e-4, rounds=2, least=2, budget=0)
 LIMITS = Limits(gemm=1e11, copy=1e10, cache=1 << 20)
@@ -133,19 +132,23 @@ def test_a_row_counts_what_it_moves(group: Group) -> None:
     group.gradient("gelu", 1000, torch.nn.functional.gelu, randn(1000, grad=True))
     group.add("a row to each", (50, 20), torch.add, randn(50, 20), randn(20))
     group.add("mm", 10, torch.mm, randn(10, 10), randn(10, 10), flops=2000)
-    group.build("linear", 8, counted, flops=None)
+    group.build("lstm", 8, recurrent, flops=None)
     rows = [measured(scenario) for scenario in group.rows]
+    # Four gates from input and state, in five steps of four rows. The first state has no gradient.
+    product = 2 * 4 * 8 * (4 * 8)
     assert [row.error for row in rows] == [""] * 5
     assert [row.bytes for row in rows[:4]] == [12000, 20000, 8080, 1200]
     assert [row.elements for row in rows[:4]] == [1000, 1000, 1000, 100]
-    assert [row.flops for row in rows] == [0, 0, 0, 2000, 2 * 4 * 8 * 8]
+    assert [row.flops for row in rows] == [0, 0, 0, 2000, 3 * (2 * 5 * product) - product]
     assert [row.bound for row in rows[:4]] == ["copy"] * 4
     assert rows[0].percent == pytest.approx(100 * 12000 / 1e10 / rows[0].alt.median)
 
 
-def counted(place) -> Work:
-    linear = torch.nn.Linear(8, 8).to(place.device)
-    return Work(functools.partial(linear, randn(4, 8)(place)))
+def recurrent(place) -> Work:
+    """Which stock runs as one operator, with a backward pass for the input and the weights."""
+    layer = torch.nn.LSTM(8, 8).to(place.device)
+    x = randn(5, 4, 8, grad=True)(place)
+    return Work(backward_step(lambda: layer(x)[0], [x, *layer.parameters()]))
 
 
 def test_a_row_has_both_sides(group: Group) -> None:

@@ -7,7 +7,7 @@
     check.py      the sides' results are equal, or the row is not timed
     measure.py    the sides take turns: blocks of calls, A B B A
     memory.py     peak memory of a step; load.py: what else this machine is doing
-    limits.py     the machine's own: GEMM peak, copy bandwidth
+    limits.py     the machine's own: GEMM peak, copy bandwidth; flops.py: what a step asks of it
     run.py        one row, then all of them; records.py: what was found, as JSON
     table.py, summary.py, report.py, compare.py, profile.py: how it is shown
 

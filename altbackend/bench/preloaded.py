@@ -44,7 +44,10 @@ def run(library: str, arguments: Sequence[str]) -> Run:
 
 
 def merge(into: Run, other: Run, name: str) -> None:
-    """Add what stock did in the other process as one more rival, beside alt in that process."""
+    """Add what stock did in the other process as one more rival, beside alt in that process.
+
+    Not its memory: resident pages tell little under a malloc that cannot be trimmed.
+    """
     found = {row.row: row for row in other.rows}
     for row in into.rows:
         theirs = found.get(row.row)
@@ -54,6 +57,4 @@ def merge(into: Run, other: Run, name: str) -> None:
             row.rivals[name] = Rival(note=theirs.error)
         else:
             rival = theirs.rivals[STOCK]
-            row.rivals[name] = Rival(
-                rival.timing, rival.ratio, rival.memory, alt=theirs.alt, note=rival.note
-            )
+            row.rivals[name] = Rival(rival.timing, rival.ratio, alt=theirs.alt, note=rival.note)

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 import altbackend
-from altbackend.bench import check, measure, scenario
+from altbackend.bench import check, flops, measure, scenario
 from altbackend.bench.limits import Limits
 from altbackend.bench.load import OthersLoad, busy_core
 from altbackend.bench.measure import Contestant, Effort
@@ -93,10 +92,8 @@ def _checked(given: Scenario, settings: Settings, row: Row) -> list[Built]:
 
 def _stock(given: Scenario, limits: Limits, row: Row) -> Built:
     """The work on the cpu, by which the others are judged, and the row's flops and bytes."""
-    counter = FlopCounterMode(display=False) if given.flops is None else None
-    built = _refusing(STOCK, functools.partial(_build, given, side(STOCK), counter))
-    counted = counter.get_total_flops() if counter is not None else given.flops
-    row.flops = float(counted or 0)
+    built = _refusing(STOCK, functools.partial(_build, given, side(STOCK)))
+    row.flops = float(flops.count(given) if given.flops is None else given.flops)
     moved = scenario.traffic(built.work, built.results, given.backward)
     row.bytes = float(moved if given.bytes is None else given.bytes)
     found = scenario.largest(built.work, built.results)
@@ -120,7 +117,7 @@ def _rival(given: Scenario, rival: Side, stock: Built, row: Row) -> Built | None
     return built
 
 
-def _build(given: Scenario, where: Side, counter: FlopCounterMode | None = None) -> Built:
+def _build(given: Scenario, where: Side) -> Built:
     """Build the work and run two steps, from the same seeds on every side.
 
     Two, since the first makes an optimizer's state, and the second shows what the first has left.
@@ -129,8 +126,7 @@ def _build(given: Scenario, where: Side, counter: FlopCounterMode | None = None)
     torch.manual_seed(zlib.crc32(given.row.encode()))
     work = given.build(where.place)
     torch.manual_seed(1)
-    with counter or contextlib.nullcontext():
-        work.step()
+    work.step()
     results = work.step()
     where.place.synchronize()
     memory = peak.bytes()

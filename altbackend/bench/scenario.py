@@ -44,7 +44,7 @@ class Scenario:
         name: the operator or network.
         size: its shape in a word, such as "1M" or "64x10".
         build: makes the work on a place, from the seed that is set.
-        flops: floating-point operations of a step; None has torch's flop counter count them.
+        flops: floating-point operations of a step; None has them counted by torch's formulas.
         bytes: the least memory traffic of a step; None follows the rule above.
         elements: of its largest tensor; None lets the run find out.
         backward: whether a step has a backward pass.

@@ -32,18 +32,26 @@ def _training(make: Callable[[], nn.Module], shape: tuple[int, ...], place: Plac
     return Work(backward_step(functools.partial(place.compiled(module), x), leaves), tuple(leaves))
 
 
+def _flops(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> float:
+    """Multiplications and additions of the forward pass, those with padding included."""
+    with torch.device("meta"):
+        module, x = make(), torch.empty(shape)
+        y = module(x)
+    weight = module.weight
+    assert isinstance(weight, torch.Tensor)
+    # Each output meets the weights of its channel; transposed, each input does.
+    met = x if isinstance(module, nn.ConvTranspose2d) else y
+    return 2.0 * met.numel() * weight[0].numel()
+
+
 def _conv(name: str, make: Callable[[], nn.Module], *shape: int, quick: str = "") -> None:
-    """The row of the forward pass, and the one with the backward pass."""
+    """The row of the forward pass, and the one with the backward pass, of two products more."""
+    forward = functools.partial(_forward, make, shape, False)
+    both = functools.partial(_training, make, shape)
+    flops = _flops(make, shape)
+    GROUP.build(name, shape, forward, flops=flops, quick="f" in quick)
     GROUP.build(
-        name, shape, functools.partial(_forward, make, shape, False), flops=None, quick="f" in quick
-    )
-    GROUP.build(
-        f"{name}, training",
-        shape,
-        functools.partial(_training, make, shape),
-        flops=None,
-        backward=True,
-        quick="t" in quick,
+        f"{name}, training", shape, both, flops=3 * flops, backward=True, quick="t" in quick
     )
 
 
@@ -65,11 +73,13 @@ _conv("1d", conv(nn.Conv1d, 64, 64, 5, padding=2), 16, 64, 512)
 _conv("3d", conv(nn.Conv3d, 16, 16, 3, padding=1), 2, 16, 16, 32, 32)
 _conv("transposed", conv(nn.ConvTranspose2d, 64, 32, 4, stride=2, padding=1), 8, 64, 28, 28)
 
+CHANNELS_LAST = (8, 64, 56, 56)
+three = conv(nn.Conv2d, 64, 64, 3, padding=1)
 GROUP.build(
     "3x3, channels_last",
-    (8, 64, 56, 56),
-    functools.partial(_forward, conv(nn.Conv2d, 64, 64, 3, padding=1), (8, 64, 56, 56), True),
-    flops=None,
+    CHANNELS_LAST,
+    functools.partial(_forward, three, CHANNELS_LAST, True),
+    flops=_flops(three, CHANNELS_LAST),
 )
 
 for image in ((64, 6, 28, 28), (16, 64, 112, 112)):
