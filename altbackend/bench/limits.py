@@ -45,7 +45,7 @@ def measure(places: Iterable[Place], quick: bool = False) -> Limits:
     """The best that any of the places does: sgemm of some sizes, copies of 256 MB (quick: 64)."""
     sides = (1024,) if quick else (1024, 2048, 3072)
     elements = (1 << 24) if quick else (1 << 26)
-    gemm = copy = 0.0
+    gemm, copy, cache = 0.0, 0.0, 0
     for place in places:
         for side in sides:
             a, b = torch.randn(2, side, side).to(place.device)
@@ -56,7 +56,8 @@ def measure(places: Iterable[Place], quick: bool = False) -> Limits:
         target = torch.empty_like(source)
         copied = functools.partial(target.copy_, source)
         copy = max(copy, 2 * 4 * elements / _best(copied, place))
-    return Limits(gemm, copy, cache_bytes())
+        cache = max(cache, cache_bytes(place.device))
+    return Limits(gemm, copy, cache)
 
 
 def _best(step: Callable[[], object], place: Place) -> float:
@@ -71,8 +72,12 @@ def _best(step: Callable[[], object], place: Place) -> float:
     return best
 
 
-def cache_bytes() -> int:
-    """The size of the largest cache of the first core."""
+def cache_bytes(device: torch.device) -> int:
+    """The size of a device's last cache: what its properties say, else that of the first core."""
+    if device.type != "cpu":
+        properties = getattr(torch, device.type).get_device_properties(device)
+        if getattr(properties, "engine", "") != "host":
+            return int(getattr(properties, "L2_cache_size", 0))
     sizes = [0]
     for file in CACHES.glob("index*/size"):
         text = file.read_text().strip()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ GROUP = Group("dispatch")
 N = 16
 
 
-def _add(name: str, function, *arguments, quick: bool = False) -> None:  # type: ignore[no-untyped-def]
+def _add(name: str, function: Callable[..., Any], *arguments: Any, quick: bool = False) -> None:
     GROUP.add(name, N, function, *arguments, bytes=0, quick=quick)
 
 

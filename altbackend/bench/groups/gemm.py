@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from altbackend.bench.scenario import Group, randn
+from altbackend.bench.scenario import Draw, Group, randn
 
 GROUP = Group("gemm")
 
 
-def _mm(name: str, m: int, k: int, n: int, a, b, quick: bool = False) -> None:  # type: ignore[no-untyped-def]
+def _mm(name: str, m: int, k: int, n: int, a: Draw, b: Draw, quick: bool = False) -> None:
     GROUP.add(name, (m, k, n), torch.mm, a, b, flops=2.0 * m * k * n, quick=quick)
 
 

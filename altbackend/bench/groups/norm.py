@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -14,14 +15,14 @@ from altbackend.bench.scenario import Group, Work, backward_step, randn
 GROUP = Group("norm")
 
 
-def _module(make, shape: tuple[int, ...], place: Place) -> Work:  # type: ignore[no-untyped-def]
+def _module(make: Callable[[], nn.Module], shape: tuple[int, ...], place: Place) -> Work:
     module = make().to(place.device)
     x = randn(*shape, grad=True)(place)
     forward = functools.partial(place.compiled(module), x)
     return Work(backward_step(forward, [x, *module.parameters()]), (x,))
 
 
-def _training(name: str, make, *shape: int, quick: bool = False) -> None:  # type: ignore[no-untyped-def]
+def _training(name: str, make: Callable[[], nn.Module], *shape: int, quick: bool = False) -> None:
     build = functools.partial(_module, make, shape)
     GROUP.build(f"{name}, training", shape, build, backward=True, quick=quick)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from altbackend.bench.place import Place
@@ -13,7 +16,7 @@ from altbackend.bench.scenario import Group, Work, rand, randn, zeros
 GROUP = Group("random")
 
 
-def _on_device(factory, *arguments):  # type: ignore[no-untyped-def]
+def _on_device(factory: Callable[..., Tensor], *arguments: Any) -> Callable[[Place], Work]:
     """Builds a row of a factory, which has no argument to tell it the device."""
 
     def build(place: Place) -> Work:
