@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from python_process import output, python
 
 from altbackend.__main__ import main
 from altbackend.bench import (
@@ -27,6 +26,7 @@ from altbackend.bench import (
     rivals,
     run,
     summary,
+    table,
 )
 from altbackend.bench.limits import Limits
 from altbackend.bench.measure import Contestant, Effort, Ratio, Timing
@@ -413,17 +413,29 @@ def test_another_malloc_is_one_more_rival(tmp_path: Path) -> None:
     library = re.search(r"(/\S*/libm[.-]\S*so\S*)", Path("/proc/self/maps").read_text())
     out = tmp_path / "b.json"
     only = ["--only", "dispatch/add/16", "--json", str(out)]
-    code = (
-        "import sys; from altbackend.bench import limits; from altbackend.__main__ import main;"
-        "limits.SECONDS = 0.001; sys.exit(main(sys.argv[1:]))"
-    )
     assert library is not None
-    output(python("-c", code, "bench", "--quick", *only, "--malloc", library[1]))
+    assert bench(*only, "--malloc", library[1]) == 0
     [row] = records.read(out).rows
     name = Path(library[1]).name
     assert set(row.rivals) == {"stock", name}
     theirs = row.rivals[name]
     assert theirs.ratio is not None and theirs.alt is not None and theirs.alt != row.alt
+
+
+def test_figures_read_well() -> None:
+    assert [table.seconds(t) for t in (2.5, 0.9999, 1.234e-5, 4e-8)] == [
+        "2.5 s",
+        "1000 ms",
+        "12.3 us",
+        "40 ns",
+    ]
+    assert [table.memory(n) for n in (None, 64, 1023 << 10, 3 << 30)] == [
+        "",
+        "64 B",
+        "1023 KB",
+        "3 GB",
+    ]
+    assert [table.times(r) for r in (0.5, 12.345, 345.6)] == ["0.50", "12.35", "346"]
 
 
 # ---- several rows, several runs ----

@@ -31,8 +31,8 @@ def row_line(row: Row, rival: str) -> str:
     cells = [seconds(row.alt.median), "", "", "", "", memory(row.memory), ""]
     if other is not None and other.timing is not None and other.ratio is not None:
         cells[1] = seconds(other.timing.median)
-        cells[2] = f"{other.ratio.median:.2f}"
-        cells[3] = f"{other.ratio.low:.2f}-{other.ratio.high:.2f}"
+        cells[2] = times(other.ratio.median)
+        cells[3] = f"{times(other.ratio.low)}-{times(other.ratio.high)}"
     if other is not None:
         cells[6] = memory(other.memory)
     if row.percent is not None:
@@ -58,11 +58,16 @@ def notes(row: Row) -> list[str]:
     return found
 
 
+def times(value: float) -> str:
+    """A ratio, with as many digits as mean anything."""
+    return f"{value:.2f}" if value < 100 else f"{value:.0f}"
+
+
 def seconds(value: float) -> str:
     """A duration with a unit."""
     for unit, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
         if value >= unit:
-            return f"{value / unit:.3g} {name}"
+            return f"{_three(value / unit)} {name}"
     return f"{value * 1e9:.0f} ns"
 
 
@@ -72,5 +77,10 @@ def memory(value: int | None) -> str:
         return ""
     for unit, name in ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB")):
         if value >= unit:
-            return f"{value / unit:.3g} {name}"
+            return f"{_three(value / unit)} {name}"
     return f"{value} B"
+
+
+def _three(value: float) -> str:
+    """Three digits; four rather than an exponent."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
