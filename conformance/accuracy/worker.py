@@ -13,7 +13,7 @@ import torch
 
 from conformance.accuracy import truth
 from conformance.accuracy.ulp import Errors
-from conformance.ops import database
+from conformance.ops import database, digits
 from conformance.ops.context import Context
 from conformance.suite.cells import NotApplicable, Suite, main
 from conformance.suite.outcome import Difference, outcome
@@ -75,7 +75,7 @@ def _exact(context: Context, sample: Any, stock: list[torch.Tensor]) -> list[tor
     if context.dtype == torch.float64:
         if not isinstance(sample.input, torch.Tensor) or len(stock) != 1 or sample.args:
             return None
-        exact = truth.in_digits(context.op.name, sample.input.detach())
+        exact = digits.in_digits(context.op.name, sample.input.detach())
         return None if exact is None else [exact]
     found = outcome(truth.in_double, context.op, sample)
     if found.error is not None:

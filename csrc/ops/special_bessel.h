@@ -1,9 +1,10 @@
 // Bessel functions of orders 0 and 1, and Airy's function.
 //
-// Near the origin a Chebyshev series in x^2 (with the logarithm of the singular ones taken out and
-// the zeros as factors), far out the asymptotic form with a Chebyshev series for its slowly varying
-// factors: Abramowitz & Stegun 9.2.5, 9.7.1, 10.4.59; split as in Moshier, "Methods and Programs
-// for Mathematical Functions". special_tables.py makes the series.
+// Near the origin a power or Chebyshev series in x^2 (with the logarithm of the singular ones taken
+// out and the zeros as factors), far out the asymptotic form with a Chebyshev series for its slowly
+// varying factors: Abramowitz & Stegun 9.2.5, 9.7.1, 10.4.59; split as in Moshier, "Methods and
+// Programs for Mathematical Functions". special_tables.py makes the series.
+// At infinity I, J, Y and Ai are NaN, as they are in stock.
 #pragma once
 
 #include "ops/special.h"
@@ -11,20 +12,26 @@
 
 namespace alt::special {
 
-/// exp(-x) I_0(x) for x >= 0.
+/// I_0 and I_1 for 0 <= x <= 8: their power series, whose terms are all positive.
 template <class T>
-ALT_FN T i0_scaled(T x) {
-  return branch(
-      x <= T(8.0), [&] { return chebyshev(tables::i0_small, x * T(0.25) - T(1.0)); },
-      [&] { return chebyshev(tables::i0_large, T(16.0) / x - T(1.0)) / math::sqrt(x); });
+ALT_FN T i0_near(T x) {
+  const T half = T(0.5) * x;
+  return polynomial(tables::i0_series, half * half);
+}
+template <class T>
+ALT_FN T i1_near(T x) {
+  const T half = T(0.5) * x;
+  return half * polynomial(tables::i1_series, half * half);
 }
 
-/// exp(-x) I_1(x) for x >= 0.
+/// exp(-x) I_0(x) and exp(-x) I_1(x) for x > 8.
 template <class T>
-ALT_FN T i1_scaled(T x) {
-  return branch(
-      x <= T(8.0), [&] { return x * chebyshev(tables::i1_small, x * T(0.25) - T(1.0)); },
-      [&] { return chebyshev(tables::i1_large, T(16.0) / x - T(1.0)) / math::sqrt(x); });
+ALT_FN T i0_far(T x) {
+  return chebyshev(tables::i0_large, T(16.0) / x - T(1.0)) / math::sqrt(x);
+}
+template <class T>
+ALT_FN T i1_far(T x) {
+  return chebyshev(tables::i1_large, T(16.0) / x - T(1.0)) / math::sqrt(x);
 }
 
 /// value * exp(x) where exp(x) alone may overflow.
@@ -33,7 +40,7 @@ ALT_FN T times_exp(T value, T x) {
   const auto large = x > T(700.0);
   const T power = math::exp(select(large, x * T(0.5), x));
   const T result = value * power;
-  return select(x == T(kInfinity), T(kInfinity), select(large, result * power, result));
+  return select(large, result * power, result);
 }
 
 /// exp(x) K_0(x) or K_0(x).
@@ -42,11 +49,9 @@ ALT_FN T k0(T x) {
   return branch(
       x <= T(2.0),
       [&] {
-        const T power = math::exp(x);
-        const T i0 = power * chebyshev(tables::i0_small, x * T(0.25) - T(1.0));
-        const T value =
-            chebyshev(tables::k0_small, x * x * T(0.5) - T(1.0)) - math::log(x * T(0.5)) * i0;
-        return scaled ? value * power : value;
+        const T value = chebyshev(tables::k0_small, x * x * T(0.5) - T(1.0)) -
+                        math::log(x * T(0.5)) * i0_near(x);
+        return scaled ? value * math::exp(x) : value;
       },
       [&] {
         const T value = chebyshev(tables::k0_large, T(4.0) / x - T(1.0)) / math::sqrt(x);
@@ -60,11 +65,9 @@ ALT_FN T k1(T x) {
   const T value = branch(
       x <= T(2.0),
       [&] {
-        const T power = math::exp(x);
-        const T i1 = x * power * chebyshev(tables::i1_small, x * T(0.25) - T(1.0));
-        const T result =
-            chebyshev(tables::k1_small, x * x * T(0.5) - T(1.0)) / x + math::log(x * T(0.5)) * i1;
-        return scaled ? result * power : result;
+        const T result = chebyshev(tables::k1_small, x * x * T(0.5) - T(1.0)) / x +
+                         math::log(x * T(0.5)) * i1_near(x);
+        return scaled ? result * math::exp(x) : result;
       },
       [&] {
         const T result = chebyshev(tables::k1_large, T(4.0) / x - T(1.0)) / math::sqrt(x);
@@ -111,7 +114,7 @@ ALT_FN T bessel_far(T x) {
   const T phase_cos = order == 0 ? sin + cos : sin - cos;
   const T phase_sin = order == 0 ? sin - cos : T(0.0) - (sin + cos);
   const T wave = second_kind ? p * phase_sin + q * phase_cos : p * phase_cos - q * phase_sin;
-  return select(x == T(kInfinity), T(0.0), wave / math::sqrt(x * T(kPi)));
+  return wave / math::sqrt(x * T(kPi));
 }
 
 }  // namespace alt::special
@@ -120,24 +123,36 @@ namespace alt::ops {
 
 template <class T>
 ALT_FN T i0e(T x) {
-  return special::i0_scaled(math::abs(x));
+  const T size = math::abs(x);
+  return special::branch(
+      size <= T(8.0), [&] { return special::i0_near(size) * math::exp(T(0.0) - size); },
+      [&] { return special::i0_far(size); });
 }
 
 template <class T>
 ALT_FN T i0(T x) {
   const T size = math::abs(x);
-  return special::times_exp(special::i0_scaled(size), size);
+  return special::branch(
+      size <= T(8.0), [&] { return special::i0_near(size); },
+      [&] { return special::times_exp(special::i0_far(size), size); });
 }
 
 template <class T>
 ALT_FN T i1e(T x) {
-  return math::copysign(special::i1_scaled(math::abs(x)), x);
+  const T size = math::abs(x);
+  const T value = special::branch(
+      size <= T(8.0), [&] { return special::i1_near(size) * math::exp(T(0.0) - size); },
+      [&] { return special::i1_far(size); });
+  return math::copysign(value, x);
 }
 
 template <class T>
 ALT_FN T i1(T x) {
   const T size = math::abs(x);
-  return math::copysign(special::times_exp(special::i1_scaled(size), size), x);
+  const T value = special::branch(
+      size <= T(8.0), [&] { return special::i1_near(size); },
+      [&] { return special::times_exp(special::i1_far(size), size); });
+  return math::copysign(value, x);
 }
 
 template <class T>
@@ -226,7 +241,7 @@ ALT_FN T airy_ai(T x) {
     const T cos = math::cos(zeta);
     const T wave = chebyshev(tables::airy_p, t) * (cos + sin) +
                    chebyshev(tables::airy_q, t) / zeta * (sin - cos);
-    return select(size == T(kInfinity), T(0.0), wave / math::sqrt(T(2 * kPi) * root));
+    return wave / math::sqrt(T(2 * kPi) * root);
   };
   const auto middle = [&] {
     return distance(x, tables::airy_zero[0]) *
@@ -235,8 +250,9 @@ ALT_FN T airy_ai(T x) {
   const auto decay = [&] {
     // 2 zeta(1.5) / zeta - 1; zeta(1.5) is sqrt(1.5)
     const T t = T(2.4494897427831780982) / zeta - T(1.0);
-    return math::exp(T(0.0) - zeta) * chebyshev(tables::airy_large, t) /
-           (T(2.0) * math::sqrt(T(kPi) * root));
+    const T value = math::exp(T(0.0) - zeta) * chebyshev(tables::airy_large, t) /
+                    (T(2.0) * math::sqrt(T(kPi) * root));
+    return select(x == T(kInfinity), T(kNan), value);
   };
   return branch(x < T(-3.5), waves, [&] { return branch(x <= T(1.5), middle, decay); });
 }

@@ -262,7 +262,10 @@ ALT_FN T zeta(T x, T q) {
                       T(kNan));
       },
       [&] { return positive; });
-  value = select((q <= T(0.0)) & (fraction == T(0.0)), T(kInfinity), value);
+  value = select((q <= T(0.0)) & (q == math::floor(q)), T(kInfinity), value);
+  // As stock, whose formula is 0 / 0 there.
+  const auto vanishing = (q == T(kInfinity)) | ((x == T(kInfinity)) & (q > T(1.0)));
+  value = select(vanishing, T(kNan), value);
   return select(x == T(1.0), T(kInfinity), select(x < T(1.0), T(kNan), value));
 }
 

@@ -60,9 +60,11 @@ def squared_to_infinity(start: mpf, function: Function) -> Function:
     return lambda t: function(start * mpmath.sqrt(2 / (t + 1)))
 
 
-def i_scaled(order: int) -> Function:
-    """exp(-x) I_n(x) / x^n."""
-    return lambda x: mpmath.exp(-x) * mpmath.besseli(order, x) / x**order
+def i_series(order: int) -> list[mpf]:
+    """I_n(x) (2 / x)^n as a power series of (x / 2)^2, to what counts up to x = 8."""
+    series = [1 / (mpmath.factorial(k) * mpmath.factorial(k + order)) for k in range(POINTS)]
+    total = mpmath.fsum(c * 16**k for k, c in enumerate(series))
+    return [c for k, c in enumerate(series) if c * 16**k >= SMALLEST * total]
 
 
 def i_large(order: int) -> Function:
@@ -183,9 +185,7 @@ def temme() -> list[list[mpf]]:
 
 
 CHEBYSHEV: dict[str, tuple[str, Function]] = {
-    "i0_small": ("exp(-x) I0, x in [0, 8]", between(0, 8, i_scaled(0))),
     "i0_large": ("sqrt(x) exp(-x) I0, 8 / x in [0, 1]", to_infinity(8, i_large(0))),
-    "i1_small": ("exp(-x) I1 / x, x in [0, 8]", between(0, 8, i_scaled(1))),
     "i1_large": ("sqrt(x) exp(-x) I1, 8 / x in [0, 1]", to_infinity(8, i_large(1))),
     "k0_small": ("K0 + log(x / 2) I0, (x / 2)^2 in [0, 1]", squared(2, k0_regular)),
     "k0_large": ("sqrt(x) exp(x) K0, 2 / x in [0, 1]", to_infinity(2, k_large(0))),
@@ -229,6 +229,11 @@ CHEBYSHEV: dict[str, tuple[str, Function]] = {
     ),
 }
 
+POWERS: dict[str, tuple[str, list[mpf]]] = {
+    "i0_series": ("1 / k!^2: I0 in powers of (x / 2)^2", i_series(0)),
+    "i1_series": ("1 / (k! (k + 1)!): 2 I1 / x in powers of (x / 2)^2", i_series(1)),
+}
+
 SPLIT: dict[str, tuple[str, list[mpf]]] = {
     "j0_zeros": ("the first zeros of J0", [mpmath.besseljzero(0, k) for k in (1, 2)]),
     "j1_zeros": ("the first zeros of J1", [mpmath.besseljzero(1, k) for k in (1, 2)]),
@@ -258,6 +263,12 @@ def chebyshev_array(name: str) -> str:
     return array(name, comment, f"[{len(series)}]", series)
 
 
+def powers_array(name: str) -> str:
+    """The coefficients of a power series named in POWERS."""
+    comment, series = POWERS[name]
+    return array(name, comment, f"[{len(series)}]", [repr(float(c)) for c in series])
+
+
 def split_array(name: str) -> str:
     """The numbers named in SPLIT, each as a sum of two doubles."""
     comment, values = SPLIT[name]
@@ -281,6 +292,7 @@ def header() -> str:
         "// clang-format off\n#pragma once\n\n"
         '#include "loops/function.h"\n\nnamespace alt::special::tables {\n',
         *(chebyshev_array(name) for name in CHEBYSHEV),
+        *(powers_array(name) for name in POWERS),
         *(split_array(name) for name in SPLIT),
         temme_array(),
     ]
