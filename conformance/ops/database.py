@@ -58,6 +58,10 @@ def dtypes(op: Any) -> list[str]:
     return sorted(dtype_name(dtype) for dtype in op.supported_dtypes("cpu"))
 
 
+# What stock's CPU kernels answer for no elements is memory that nobody has written.
+UNWRITTEN = ("nn.functional.multi_margin_loss", "nn.functional.multilabel_margin_loss")
+
+
 def most_samples(op: Any) -> int | None:
     """How many of its samples the entry is run on; None for all."""
     return REFERENCE_SAMPLES if op.full_name.startswith("_refs.") else None

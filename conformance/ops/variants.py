@@ -113,6 +113,8 @@ def layout_variant(name: str) -> Callable[[Context], None]:
     """Forward on inputs that lie differently in memory."""
 
     def variant(context: Context) -> None:
+        if name == "zero_size" and context.op.full_name in database.UNWRITTEN:
+            raise NotApplicable("stock answers memory that nobody has written")
         for sample in context.samples():
             changed = _laid(sample, name)
             if name != "offset" and not _changed(sample, changed):

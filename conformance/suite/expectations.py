@@ -60,10 +60,11 @@ def load(path: Path = FILE) -> list[Expectation]:
     return loaded
 
 
-def judge(records: list[Record], expected: list[Expectation]) -> Verdict:
+def judge(records: list[Record], expected: list[Expectation], whole: bool = True) -> Verdict:
     """Sorts failures into expected and not, and finds the expectations that no longer hold.
 
-    An expectation whose cells were not part of this run is left alone.
+    An expectation whose cells were not part of this run is left alone; of a sample (not ``whole``)
+    all are, since the cells that still fail may not be in it.
     """
     verdict = Verdict()
     failing = [record for record in records if record.bad]
@@ -73,6 +74,6 @@ def judge(records: list[Record], expected: list[Expectation]) -> Verdict:
         verdict.met += [(expectation, record) for expectation in known[:1]]
     for expectation in expected:
         covered = [record for record in records if expectation.covers(record)]
-        if covered and not any(record.bad for record in covered):
+        if whole and covered and not any(record.bad for record in covered):
             verdict.stale.append(expectation)
     return verdict
