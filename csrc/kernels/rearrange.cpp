@@ -3,7 +3,6 @@
 #include <ATen/TensorIterator.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
@@ -87,9 +86,11 @@ void flip(at::TensorIterator& iter, const bool /*quantized*/) {
 at::Tensor& narrow_copy_out(const at::Tensor& self, int64_t dim, int64_t start, int64_t length,
                             at::Tensor& out) {
   TORCH_CHECK(self.dtype() == out.dtype());
+  if (const auto self_sizes = self.sizes(); !self_sizes.empty()) {
+    TORCH_CHECK(dim < static_cast<int64_t>(self_sizes.size()));  // stock's message is this text
+  }
   const auto part = self.narrow(dim, start, length);
-  at::native::resize_output(out, part.sizes());
-  return out.copy_(part);
+  return out.resize_(part.sizes()).copy_(part);
 }
 
 /// Of views and one copy, so that autograd, which knows no formula for it, sees through.
@@ -124,7 +125,7 @@ at::Tensor roll(const at::Tensor& self, c10::IntArrayRef shifts, c10::IntArrayRe
               "shifts and dimensions must align. shifts: ", shifts.size(), ", dims:", dims.size());
   auto out = self;
   for (size_t i = 0; i < dims.size(); ++i) {
-    out = kernels::roll(out, shifts[i], dims[i]);
+    out = roll(out, shifts[i], dims[i]);
   }
   return out;
 }
