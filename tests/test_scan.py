@@ -34,7 +34,9 @@ class TestSums:
     def test_logarithms(self, shape, dim, dtype):
         tolerance = 1e-12 if dtype is torch.float64 else 1e-6
         tolerance = torch.finfo(dtype).eps if torch.finfo(dtype).bits == 16 else tolerance
-        assert_same_results(lambda x: x.logcumsumexp(dim), sample(*shape, dtype=dtype), tolerance=tolerance)
+        assert_same_results(
+            lambda x: x.logcumsumexp(dim), sample(*shape, dtype=dtype), tolerance=tolerance
+        )
 
     @pytest.mark.parametrize("dtype", [*FLOATING, *INTEGRAL])
     def test_extremes(self, shape, dim, dtype):

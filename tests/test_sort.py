@@ -32,7 +32,9 @@ class TestSort:
     def test_lengths(self, length, dtype, descending):
         x = sample(3, length, dtype=dtype)
         assert_same_results(lambda x: torch.sort(x, stable=True, descending=descending), x)
-        assert_same_results(lambda x: torch.sort(x, dim=0, stable=True, descending=descending).values, x)
+        assert_same_results(
+            lambda x: torch.sort(x, dim=0, stable=True, descending=descending).values, x
+        )
 
     @pytest.mark.parametrize("dtype", FLOATING)
     def test_special_values(self, dtype, descending):
@@ -59,9 +61,13 @@ class TestSort:
 
     def test_strided(self, descending):
         x = sample(5, 6, 7)
-        assert_same_results(lambda x: x.permute(2, 0, 1).sort(dim=1, descending=descending, stable=True), x)
+        assert_same_results(
+            lambda x: x.permute(2, 0, 1).sort(dim=1, descending=descending, stable=True), x
+        )
         assert_same_results(lambda x: x[:, ::2].sort(dim=0, descending=descending, stable=True), x)
-        assert_same_results(lambda x: torch.argsort(x, dim=1, descending=descending, stable=True), x)
+        assert_same_results(
+            lambda x: torch.argsort(x, dim=1, descending=descending, stable=True), x
+        )
 
     def test_shapes(self, descending):
         for x in (torch.tensor(3.0), torch.empty(0), torch.empty(3, 0), torch.empty(0, 3)):
@@ -152,7 +158,9 @@ class TestUnique:
         for dim in (0, 1):
             repeated = x[:, :3].repeat(2, 2)
             assert_same_results(lambda x, d=dim: torch.unique(x, dim=d, **full), repeated)
-            assert_same_results(lambda x, d=dim: torch.unique_consecutive(x, dim=d, **full), repeated)
+            assert_same_results(
+                lambda x, d=dim: torch.unique_consecutive(x, dim=d, **full), repeated
+            )
 
     def test_special_values(self):
         x = torch.tensor([NAN, 1, NAN, 1, -INF])
@@ -172,7 +180,9 @@ class TestSearch:
         edges = torch.tensor([-20, -3, -3, 0, 5, 30]).to(dtype)
         x = sample(7, 8, dtype=dtype)
         assert_same_results(lambda x, e: torch.bucketize(x, e, right=right), x, edges)
-        assert_same_results(lambda x, e: torch.bucketize(x, e, right=right, out_int32=True), x, edges)
+        assert_same_results(
+            lambda x, e: torch.bucketize(x, e, right=right, out_int32=True), x, edges
+        )
         assert_same_results(lambda x, e: torch.searchsorted(e, x.t(), right=right), x, edges)
         assert_same_results(lambda e: torch.searchsorted(e, 3, right=right), edges)
 

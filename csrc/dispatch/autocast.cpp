@@ -5,12 +5,6 @@
 
 namespace {
 
-// PyTorch's macros name these without at::.
-using at::IntArrayRef;
-using at::Scalar;
-using at::ScalarType;
-using at::Tensor;
-
 at::Tensor banned_binary_cross_entropy(const at::Tensor&, const at::Tensor&,
                                        const std::optional<at::Tensor>&, int64_t) {
   TORCH_CHECK(false,
@@ -29,6 +23,7 @@ TORCH_LIBRARY_IMPL(_, AutocastPrivateUse1, m) {
 }
 
 TORCH_LIBRARY_IMPL(aten, AutocastPrivateUse1, m) {
+  using namespace at;  // PyTorch's macros name its types, not the same in each version, without it
 // The lists are macros of PyTorch's that apply a macro to each name.
 #define ALT_LOWER_PRECISION(...) KERNEL_PRIVATEUSEONE(__VA_ARGS__, lower_precision_fp)
 #define ALT_FP32(...) KERNEL_PRIVATEUSEONE(__VA_ARGS__, fp32)

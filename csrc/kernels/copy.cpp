@@ -144,9 +144,17 @@ at::Scalar local_scalar_dense(const at::Tensor& self) {
   return value;
 }
 
+namespace {
+
+// Held and converted, never computed with.
+using Float8Types =
+    TypeList<at::Float8_e4m3fn, at::Float8_e4m3fnuz, at::Float8_e5m2, at::Float8_e5m2fnuz>;
+
+}  // namespace
+
 void fill(at::TensorIterator& iter, const at::Scalar& value) {
   if (iter.numel() == 0) return;
-  visit<EveryType>(iter.dtype(), "fill", [&]<class T>() {
+  visit<concat_t<EveryType, Float8Types>>(iter.dtype(), "fill", [&]<class T>() {
     const T element = value.to<T>();
     const auto loop = [&](char** data, const int64_t* strides, int64_t inner, int64_t outer) {
       for (int64_t o = 0; o < outer; ++o) {

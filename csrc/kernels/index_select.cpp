@@ -225,7 +225,7 @@ void index_add(const at::Tensor& self, int64_t dim, const at::Tensor& index,
   with_contiguous(out, [&](const at::Tensor& target) {
     const Cut cut(target, dim);
     visit_index(positions, [&](const auto* where) {
-      visit<AllTypesAndComplexAndHalf>(target.scalar_type(), "index_add_", [&]<class T>() {
+      visit<EveryType>(target.scalar_type(), "index_add_", [&]<class T>() {
         using Real = opmath_t<T>;
         const auto factor = alpha.to<Real>();
         update_runs(

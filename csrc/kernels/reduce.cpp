@@ -19,6 +19,22 @@ void std_var(at::TensorIterator& iter, double correction, bool take_sqrt) {
   run_reduction(iter, ops::Variance{correction, take_sqrt});
 }
 
+// Stock divides a sum in place, and so refuses an integral out=.
+void mean(at::TensorIterator& iter) {
+  const at::ScalarType result = at::isIntegralType(iter.dtype(), /*includeBool=*/true)
+                                    ? c10::get_default_dtype_as_scalartype()
+                                    : iter.dtype();
+  TORCH_CHECK(result == iter.dtype(), "result type ", result,
+              " can't be cast to the desired output type ", iter.dtype());
+  reduction_stub<ops::Mean, RealAndComplexReduction>(iter);
+}
+
+void nansum(at::TensorIterator& iter) {
+  TORCH_CHECK_NOT_IMPLEMENTED(!at::isIntegralType(iter.dtype(), /*includeBool=*/true),
+                              "\"nansum_cpu\" not implemented for '", iter.dtype(), "'");
+  reduction_stub<ops::NanSum, RealAndComplexReduction>(iter);
+}
+
 at::Tensor count_nonzero(const at::Tensor& self, at::IntArrayRef dim) {
   std::vector<int64_t> dims = dim.vec();
   at::maybe_wrap_dims(dims, self.dim());
