@@ -88,6 +88,14 @@ inline Vec<double> masked(const Vec<double>& value, int n) {
 #else
 template <class T>
 constexpr bool has_masks = false;
+
+// What the callers name, behind has_masks.
+template <class T>
+Vec<T> masked_load(const T* from, int n, T rest) = delete;
+template <class T>
+void masked_store(const Vec<T>& value, T* to, int n) = delete;
+template <class T>
+Vec<T> masked(const Vec<T>& value, int n) = delete;
 #endif
 
 }  // namespace detail
