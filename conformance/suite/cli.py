@@ -104,7 +104,9 @@ class Progress:
 
 def run(checks: Sequence[Check], options: argparse.Namespace) -> int:
     """Runs checks, judges the records against the expectations and reports; the exit status."""
-    if options.markdown and not summary.has_marks(options.markdown.read_text()):
+    if options.markdown and not (
+        options.markdown.is_file() and summary.has_marks(options.markdown.read_text())
+    ):
         print(f"{options.markdown} has no lines {summary.BEGIN_MARK} and {summary.END_MARK}")
         return 2
     began = time.monotonic()
