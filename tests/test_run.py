@@ -140,7 +140,9 @@ def test_classes_of_the_script_pickle(script) -> None:
     assert output(run(path)) == "True"
 
 
-@pytest.mark.parametrize("arguments", [[], ["run"], ["bench"], ["run", "-m", "-c", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["run"], ["bench", "--no-such-option"], ["run", "-m", "-c", "x"]]
+)
 def test_usage(arguments: list[str]) -> None:
     process = python("-m", "altbackend", *arguments)
     assert process.returncode == 2
