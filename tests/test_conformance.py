@@ -33,7 +33,7 @@ SAMPLED = (
     "nn.functional.conv2d", "nn.functional.max_pool2d", "nn.functional.batch_norm",
     "nn.functional.layer_norm", "nn.functional.cross_entropy", "nn.functional.interpolate.bilinear",
     "nn.functional.linear", "nn.functional.dropout", "nn.functional.embedding",
-    "_foreach_add", "_foreach_sqrt", "_foreach_norm", "_refs.softmax", "tanh",
+    "_foreach_add", "_foreach_sqrt", "_foreach_norm", "_refs.softmax.with_dtype", "tanh",
 )  # fmt: skip
 SAMPLED_DTYPES = ("float32", "int64", "bool", "bfloat16", "complex64")
 SAMPLES = 4

@@ -272,6 +272,7 @@ ALT_FN T zeta(T x, T q) {
 /// The n-th derivative of digamma, (-1)^(n + 1) n! zeta(n + 1, x), for n >= 2.
 template <class T>
 ALT_FN T polygamma(T x, int64_t n) {
+  if (n == 1) return trigamma(x);  // which ends in 0 at infinity, where stock's zeta is NaN
   double factorial = n % 2 == 0 ? -1.0 : 1.0;
   for (int64_t k = 2; k <= n && k <= 171; ++k) factorial *= static_cast<double>(k);
   return T(factorial) * zeta(T(static_cast<double>(n + 1)), x);
