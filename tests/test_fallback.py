@@ -139,10 +139,11 @@ def test_no_fallback_holds_in_backward() -> None:
             y.backward()
 
 
-def test_warn_warns_and_answers() -> None:
+def test_warn_warns_and_answers(capfd: pytest.CaptureFixture[str]) -> None:
+    # What torch.ops calls warns on stderr; a Python warning is for torch's own bindings to make.
     with altbackend.fallback_mode("warn"):
-        with pytest.warns(UserWarning, match="twice"):
-            assert fall_back().is_alt
+        assert fall_back().is_alt
+    assert "twice' fell back" in capfd.readouterr().err
     assert len(rows_of_twice()) == 1
 
 

@@ -135,3 +135,12 @@ def test_asserts_without_waiting():
     torch._assert_async(torch.ones(1, device="alt"))
     with altbackend.no_fallback(), pytest.raises(RuntimeError, match="it is zero"):
         torch._assert_async(torch.zeros(1, device="alt"), "it is zero")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("function", [torch.asinh, torch.acosh])
+def test_inverse_hyperbolic_functions_of_large_arguments(function, dtype):
+    largest = torch.finfo(dtype).max
+    x = torch.tensor([1e9, 1e10, 1e11, 1e19, 1e25, largest, math.inf], dtype=dtype)
+    x = torch.cat([x, -x, torch.tensor([math.nan], dtype=dtype)])
+    torch.testing.assert_close(function(x.alt()).cpu(), function(x), equal_nan=True)

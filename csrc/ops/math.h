@@ -76,13 +76,27 @@ template <class T>
 ALT_FN T tanh(T x) {
   return math::tanh(x);
 }
+// SLEEF squares the argument of asinh and acosh; from here on the square is all that counts.
+inline constexpr float kOnlyTheSquareCounts = 1e10f;
+
 template <class T>
 ALT_FN T asinh(T x) {
-  return math::asinh(x);
+  if constexpr (c10::is_complex<T>::value) {
+    return math::asinh(x);
+  } else {
+    const T size = math::abs(x);
+    const T far = math::copysign(math::log(size) + T(c10::ln_2<double>), x);
+    return select(size > T(kOnlyTheSquareCounts), far, math::asinh(x));
+  }
 }
 template <class T>
 ALT_FN T acosh(T x) {
-  return math::acosh(x);
+  if constexpr (c10::is_complex<T>::value) {
+    return math::acosh(x);
+  } else {
+    const T far = math::log(x) + T(c10::ln_2<double>);
+    return select(x > T(kOnlyTheSquareCounts), far, math::acosh(x));
+  }
 }
 template <class T>
 ALT_FN T atanh(T x) {
