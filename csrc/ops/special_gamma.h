@@ -110,14 +110,18 @@ struct IncompleteGamma {
         });
   }
 
+  // A lane that has converged stands still: what a number gives must not depend on its neighbours.
+
   /// P by DLMF 8.11.4, x^n / ((a + 1) ... (a + n)).
   template <class Active>
   ALT_FN T lower_series(Active active) const {
     T term(1.0), sum(1.0), k = a;
-    for (int i = 0; i < 2000 && any(active & (term > sum * T(0x1p-54))); ++i) {
+    for (int i = 0; i < 2000; ++i) {
+      active = active & (term > sum * T(0x1p-54));
+      if (!any(active)) break;
       k += T(1.0);
       term *= x / k;
-      sum += term;
+      sum += select(active, term, T(0.0));
     }
     return front() * sum;
   }
@@ -130,13 +134,15 @@ struct IncompleteGamma {
     T c(0x1p+1000);
     T value = d;
     T change(0.0);
-    for (int i = 1; i < 2000 && any(active & (math::abs(change - T(1.0)) > T(0x1p-53))); ++i) {
+    for (int i = 1; i < 2000; ++i) {
+      active = active & (math::abs(change - T(1.0)) > T(0x1p-53));
+      if (!any(active)) break;
       const T numerator = T(static_cast<double>(i)) * (a - T(static_cast<double>(i)));
       b += T(2.0);
       d = T(1.0) / (numerator * d + b);
       c = b + numerator / c;
       change = c * d;
-      value *= change;
+      value *= select(active, change, T(1.0));
     }
     return front() * a * value;
   }
