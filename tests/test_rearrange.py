@@ -26,6 +26,16 @@ def test_channel_shuffle(shape):
         assert_agrees(lambda t: torch.channel_shuffle(t, 2), last)
 
 
+@pytest.mark.parametrize("shape", [(8, 6, 4), (2, 8, 6, 4), (3, 2, 8, 6, 4)], ids=str)
+@pytest.mark.parametrize("function", [torch.pixel_shuffle, torch.pixel_unshuffle])
+def test_pixels(function, shape):
+    x = torch.randn(shape, requires_grad=True)
+    assert_agrees(lambda t: function(t, 2), x)
+    if len(shape) == 4:
+        last = x.detach().to(memory_format=torch.channels_last).requires_grad_()
+        assert_agrees(lambda t: function(t, 2), last)
+
+
 def test_narrow_copy_into_a_given_tensor():
     aten = torch.ops.aten
     x = torch.randn(4, 5)
@@ -40,5 +50,7 @@ def test_bad_input():
     assert_same_error(lambda t: torch.channel_shuffle(t, 3), x)
     assert_same_error(lambda t: torch.channel_shuffle(t, 0), x)
     assert_same_error(lambda t: torch.channel_shuffle(t[0], 2), x)
+    assert_same_error(lambda t: torch.pixel_shuffle(t, 3), x)
+    assert_same_error(lambda t: torch.pixel_unshuffle(t, 2), x)
     aten = torch.ops.aten
     assert_same_error(lambda t, o: aten.narrow_copy.out(t, 0, 1, 9, out=o), x, torch.empty(0))

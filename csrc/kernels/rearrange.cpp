@@ -1,12 +1,14 @@
-// flip, roll, repeat_interleave, channel_shuffle and triangles: elements move. And the gradient of
-// unfold, which adds them up.
+// flip, roll, repeat_interleave, the shuffles of pixels and channels, and triangles: elements move.
+// And the gradient of unfold, which adds them up.
 #include <ATen/TensorIterator.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/native/PixelShuffle.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "kernels/iterate.h"
@@ -25,6 +27,17 @@ at::Tensor roll_one(const at::Tensor& self, int64_t shift, int64_t dim) {
     out.narrow(dim, 0, first).copy_(self.narrow(dim, size - first, first));
   }
   return out;
+}
+
+at::Tensor with_last_three(const at::Tensor& self, std::array<int64_t, 3> sizes) {
+  auto shape = self.sizes().vec();
+  std::copy(sizes.begin(), sizes.end(), shape.end() - 3);
+  return at::empty(shape, self.options(), self.suggest_memory_format());
+}
+
+/// (c, h, w) as (c, h / r, r, w / r, r).
+at::Tensor split_pixels(const at::Tensor& image, int64_t r) {
+  return image.unflatten(-1, {image.size(-1) / r, r}).unflatten(-3, {image.size(-2) / r, r});
 }
 
 /// Copies one side of the diagonal and zeroes the other.
@@ -105,6 +118,26 @@ at::Tensor channel_shuffle(const at::Tensor& self, int64_t groups) {
               channels, " channels and ", groups, " groups.");
   const auto grouped = self.unflatten(1, {groups, channels / groups});
   return grouped.transpose(1, 2).flatten(1, 2).contiguous(self.suggest_memory_format());
+}
+
+/// (c, r, r, h, w) to (c, h, r, w, r): a pixel's r x r channels become its neighbourhood.
+at::Tensor pixel_shuffle(const at::Tensor& self, int64_t upscale_factor) {
+  at::native::check_pixel_shuffle_shapes(self, upscale_factor);
+  const int64_t r = upscale_factor, channels = self.size(-3) / (r * r);
+  const at::Tensor out = with_last_three(self, {channels, self.size(-2) * r, self.size(-1) * r});
+  const auto blocks = self.unflatten(-3, {channels, r, r});
+  split_pixels(out, r).copy_(blocks.transpose(-4, -2).transpose(-3, -2).transpose(-2, -1));
+  return out;
+}
+
+at::Tensor pixel_unshuffle(const at::Tensor& self, int64_t downscale_factor) {
+  at::native::check_pixel_unshuffle_shapes(self, downscale_factor);
+  const int64_t r = downscale_factor, channels = self.size(-3);
+  const at::Tensor out =
+      with_last_three(self, {channels * r * r, self.size(-2) / r, self.size(-1) / r});
+  const auto blocks = split_pixels(self, r).transpose(-2, -1).transpose(-3, -2).transpose(-4, -2);
+  out.unflatten(-3, {channels, r, r}).copy_(blocks);
+  return out;
 }
 
 at::Tensor roll(const at::Tensor& self, c10::IntArrayRef shifts, c10::IntArrayRef dims) {
