@@ -115,9 +115,9 @@ class Block(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """ResNet-18 as in the paper, with 1,000 classes."""
+    """ResNet-18 as in the paper."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = 1000) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(3, 64, 7, 2, 3, bias=False),
@@ -130,7 +130,7 @@ class ResNet18(nn.Module):
             blocks += [Block(channels, width, stride), Block(width, width, 1)]
             channels = width
         self.blocks = nn.Sequential(*blocks)
-        self.linear = nn.Linear(512, 1000)
+        self.linear = nn.Linear(512, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Score images (N, 3, H, W)."""

@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "kernels/iterate.h"
+#include "kernels/operands.h"
 #include "loops/dtype.h"
 
 namespace alt::kernels {
@@ -23,8 +24,7 @@ struct Vector {
 }  // namespace
 
 void cross(const at::Tensor& result, const at::Tensor& a, const at::Tensor& b, const int64_t dim) {
-  TORCH_CHECK(a.scalar_type() == b.scalar_type(), "expected scalar type ", a.scalar_type(),
-              " but found ", b.scalar_type());
+  check_dtype(b, a.scalar_type());
   auto iter = at::TensorIteratorConfig()
                   .resize_outputs(false)
                   .declare_static_shape(result.sizes(), /*squash_dims=*/dim)

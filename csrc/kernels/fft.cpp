@@ -9,7 +9,6 @@
 // then the transformed ones.
 
 #include <ATen/core/Tensor.h>
-#include <ATen/native/Resize.h>
 #include <ATen/native/SpectralOpsUtils.h>
 #include <ATen/ops/empty_strided.h>
 
@@ -20,6 +19,7 @@
 #include <vector>
 
 #include "kernels/fft.h"
+#include "kernels/operands.h"
 #include "loops/dtype.h"
 #include "runtime/thread_pool.h"
 
@@ -263,11 +263,6 @@ void refuse_no_lanes() {
               "MKL FFT error: Intel oneMKL DFTI ERROR: Inconsistent configuration parameters");
 }
 
-Tensor& copy_out(const Tensor& result, Tensor& out) {
-  at::native::resize_output(out, result.sizes());
-  return out.copy_(result);
-}
-
 }  // namespace
 
 Tensor fft_c2c(const Tensor& self, IntArrayRef dim, int64_t normalization, bool forward) {
@@ -343,17 +338,20 @@ Tensor fft_c2r(const Tensor& self, IntArrayRef dim, int64_t normalization, int64
 
 Tensor& fft_c2c_out(const Tensor& self, IntArrayRef dim, int64_t normalization, bool forward,
                     Tensor& out) {
-  return copy_out(fft_c2c(self, dim, normalization, forward), out);
+  copy_to_output(fft_c2c(self, dim, normalization, forward), out);
+  return out;
 }
 
 Tensor& fft_r2c_out(const Tensor& self, IntArrayRef dim, int64_t normalization, bool onesided,
                     Tensor& out) {
-  return copy_out(fft_r2c(self, dim, normalization, onesided), out);
+  copy_to_output(fft_r2c(self, dim, normalization, onesided), out);
+  return out;
 }
 
 Tensor& fft_c2r_out(const Tensor& self, IntArrayRef dim, int64_t normalization,
                     int64_t last_dim_size, Tensor& out) {
-  return copy_out(fft_c2r(self, dim, normalization, last_dim_size), out);
+  copy_to_output(fft_c2r(self, dim, normalization, last_dim_size), out);
+  return out;
 }
 
 }  // namespace alt::kernels

@@ -15,6 +15,7 @@
 #include <algorithm>
 
 #include "kernels/blas.h"
+#include "kernels/operands.h"
 #include "loops/dtype.h"
 #include "runtime/thread_pool.h"
 
@@ -158,11 +159,6 @@ void add_product(const Tensor& self, const Tensor& a, const Tensor& b, const Sca
   multiply_into(out, a, b, beta, alpha, name);
 }
 
-void check_dtype(const Tensor& tensor, at::ScalarType expected) {
-  TORCH_CHECK(tensor.scalar_type() == expected, "expected scalar type ", expected, " but found ",
-              tensor.scalar_type());
-}
-
 void check_dot(const Tensor& self, const Tensor& other) {
   TORCH_CHECK(self.dim() == 1 && other.dim() == 1, "1D tensors expected, but got ", self.dim(),
               "D and ", other.dim(), "D tensors");
@@ -268,7 +264,7 @@ Tensor dot(const Tensor& self, const Tensor& tensor) {
 
 Tensor vdot(const Tensor& self, const Tensor& other) {
   if (!self.is_complex()) {
-    return dot(self, other);
+    return kernels::dot(self, other);
   }
   check_dot(self, other);
   const Tensor x = self.resolve_conj().resolve_neg();

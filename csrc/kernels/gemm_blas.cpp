@@ -12,8 +12,8 @@
 #include <type_traits>
 
 #include "kernels/blas.h"
-#include "kernels/blas_threads.h"
 #include "loops/dtype.h"
+#include "runtime/blas_threads.h"
 #include "runtime/thread_pool.h"
 
 extern "C" {
@@ -151,7 +151,7 @@ void gemm_in_thread(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matri
   if constexpr (is_blas_type<T>) {
     if (fits_int(m) && fits_int(n) && fits_int(k) && fits_int(a.stride) && fits_int(b.stride) &&
         fits_int(c_stride)) {
-      const Threads single(1);
+      const BlasThreads single(1);
       return call_blas<T>(static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), alpha, a,
                           b, beta, c, c_stride);
     }
@@ -187,7 +187,7 @@ template <class T>
 T dot(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride) {
   if constexpr (std::is_floating_point_v<T>) {
     if (fits_int(n) && fits_int(x_stride) && fits_int(y_stride)) {
-      const Threads single(1);
+      const BlasThreads single(1);
       const int count = static_cast<int>(n);
       const int x_step = static_cast<int>(x_stride);
       const int y_step = static_cast<int>(y_stride);

@@ -17,6 +17,7 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/operands.h"
 #include "kernels/planes.h"
 
 namespace alt::kernels {
@@ -260,11 +261,6 @@ void grid_gradient(const Problem& problem, const T* grad, const T* input, const 
   });
 }
 
-void check_dtype(const Tensor& tensor, const Tensor& input) {
-  TORCH_CHECK(tensor.scalar_type() == input.scalar_type(), "expected scalar type ",
-              input.scalar_type(), " but found ", tensor.scalar_type());
-}
-
 Tensor forward(const Tensor& input, const Tensor& grid, const Options& options, const char* name) {
   auto sizes = input.sizes().vec();
   std::copy_n(grid.sizes().begin() + 1, input.dim() - 2, sizes.begin() + 2);
@@ -274,7 +270,7 @@ Tensor forward(const Tensor& input, const Tensor& grid, const Options& options, 
   }
   visit<FloatingAndHalfTypes>(input.scalar_type(), name, [&]<class T>() {
     using A = opmath_t<T>;
-    check_dtype(grid, input);
+    check_dtype(grid, input.scalar_type());
     const Tensor image = planes::source(input), points = planes::source(grid);
     const planes::Target target(output);
     sample<A>(Problem(input, grid, options), image.const_data_ptr<A>(), points.const_data_ptr<A>(),
@@ -301,8 +297,8 @@ std::tuple<Tensor, Tensor> backward(const Tensor& grad_output, const Tensor& inp
   }
   visit<FloatingAndHalfTypes>(input.scalar_type(), name, [&]<class T>() {
     using A = opmath_t<T>;
-    check_dtype(grid, input);
-    check_dtype(grad_output, input);
+    check_dtype(grid, input.scalar_type());
+    check_dtype(grad_output, input.scalar_type());
     const Tensor image = planes::source(input), points = planes::source(grid);
     const Tensor grads = planes::source(grad_output);
     const Problem problem(input, grid, options);

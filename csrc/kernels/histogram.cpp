@@ -8,12 +8,12 @@
 #include <ATen/native/Histogram.h>
 #include <ATen/ops/aminmax.h>
 #include <ATen/ops/diff.h>
-#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <tuple>
 #include <vector>
 
+#include "kernels/operands.h"
 #include "loops/dtype.h"
 #include "runtime/thread_pool.h"
 
@@ -138,11 +138,9 @@ void histogram_of(const Tensor& self, const std::optional<Tensor>& weight, bool 
       return;
     }
     const std::vector<Axis<T>> axes(edges.begin(), edges.end());
-    const Tensor histogram = out.is_contiguous() ? out : at::empty(out.sizes(), out.options());
-    count(self.reshape({points, dimensions}), weights, axes, search, histogram);
-    if (!histogram.is_same(out)) {
-      out.copy_(histogram);
-    }
+    const Tensor rows = self.reshape({points, dimensions});
+    write_dense(out,
+                [&](const Tensor& histogram) { count(rows, weights, axes, search, histogram); });
   });
   if (density) {
     normalise(out, edges);

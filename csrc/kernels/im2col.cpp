@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "kernels/conv.h"
+#include "kernels/operands.h"
 #include "kernels/planes.h"
 
 namespace alt::kernels {
@@ -66,10 +67,9 @@ void scatter(const conv::Geometry& geometry, const Tensor& columns, const Tensor
   });
 }
 
-void check_dtype(const Tensor& tensor, const Tensor& out, const char* name) {
+void check_dtypes(const Tensor& tensor, const Tensor& out, const char* name) {
   visit<Types>(tensor.scalar_type(), name, []<class T>() {});
-  TORCH_CHECK(out.scalar_type() == tensor.scalar_type(), "expected scalar type ",
-              tensor.scalar_type(), " but found ", out.scalar_type());
+  check_dtype(out, tensor.scalar_type());
 }
 
 }  // namespace
@@ -82,7 +82,7 @@ Tensor& im2col_out(const Tensor& self, IntArrayRef kernel_size, IntArrayRef dila
   check_pair(stride, "stride");
   at::native::im2col_shape_check(self, Tensor(), kernel_size[0], kernel_size[1], dilation[0],
                                  dilation[1], padding[0], padding[1], stride[0], stride[1]);
-  check_dtype(self, out, "im2col_out_cpu");
+  check_dtypes(self, out, "im2col_out_cpu");
   const bool batched = self.dim() == 4;
   const Tensor contiguous = self.contiguous();
   const Tensor image = batched ? contiguous : contiguous.unsqueeze(0);
@@ -94,11 +94,7 @@ Tensor& im2col_out(const Tensor& self, IntArrayRef kernel_size, IntArrayRef dila
   } else {
     out.resize_({rows, windows.small_volume()});
   }
-  const Tensor columns = out.is_contiguous() ? out : at::empty(out.sizes(), out.options());
-  gather(windows, image, columns);
-  if (!columns.is_same(out)) {
-    out.copy_(columns);
-  }
+  write_dense(out, [&](const Tensor& columns) { gather(windows, image, columns); });
   return out;
 }
 
@@ -119,7 +115,7 @@ Tensor& col2im_out(const Tensor& self, IntArrayRef output_size, IntArrayRef kern
   at::native::col2im_shape_check(self, Tensor(), output_size[0], output_size[1], kernel_size[0],
                                  kernel_size[1], dilation[0], dilation[1], padding[0], padding[1],
                                  stride[0], stride[1]);
-  check_dtype(self, out, "col2im_out_cpu");
+  check_dtypes(self, out, "col2im_out_cpu");
   const bool batched = self.dim() == 3;
   // Logical or is a sum of integers that is not zero.
   const bool logical = self.scalar_type() == at::kBool;

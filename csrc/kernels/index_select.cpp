@@ -20,6 +20,7 @@
 
 #include "kernels/index_check.h"
 #include "kernels/iterate.h"
+#include "kernels/operands.h"
 #include "kernels/scatter_reductions.h"
 #include "loops/dtype.h"
 
@@ -186,17 +187,15 @@ at::Tensor& index_select_out(const at::Tensor& self, int64_t dim, const at::Tens
   }
   const auto source = self.contiguous();
   const auto positions = index.contiguous();
-  auto target = out.is_contiguous() ? out : at::empty(sizes, out.options());
   const Cut cut(source, dim);
-  visit_index(positions, [&](const auto* where) {
-    visit_element_size(static_cast<int64_t>(self.element_size()), [&]<class T>() {
-      select_runs(static_cast<T*>(target.mutable_data_ptr()),
-                  static_cast<const T*>(source.const_data_ptr()), where, cut, count);
+  write_dense(out, [&](const at::Tensor& target) {
+    visit_index(positions, [&](const auto* where) {
+      visit_element_size(static_cast<int64_t>(self.element_size()), [&]<class T>() {
+        select_runs(static_cast<T*>(target.mutable_data_ptr()),
+                    static_cast<const T*>(source.const_data_ptr()), where, cut, count);
+      });
     });
   });
-  if (!target.is_same(out)) {
-    out.copy_(target);
-  }
   return out;
 }
 

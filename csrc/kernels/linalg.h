@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/blas_threads.h"
 #include "loops/dtype.h"
+#include "runtime/blas_threads.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -61,7 +61,7 @@ void for_each_matrix(int64_t count, double operations, const Body& body) {
   const bool one_by_one =
       count == 1 || (count < num_threads() && operations > operations_worth_the_library);
   if (one_by_one) {
-    const blas::Threads threads(
+    const BlasThreads threads(
         operations > operations_worth_a_thread && !in_parallel_region() ? num_threads() : 1);
     Body own = body;
     for (int64_t i = 0; i < count; ++i) {
@@ -72,7 +72,7 @@ void for_each_matrix(int64_t count, double operations, const Body& body) {
   const auto grain =
       static_cast<int64_t>(operations_worth_a_thread / std::max(operations, 1.0)) + 1;
   parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
-    const blas::Threads threads(1);
+    const BlasThreads threads(1);
     Body own = body;
     for (int64_t i = begin; i < end; ++i) {
       own(i);

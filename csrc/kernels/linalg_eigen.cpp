@@ -19,6 +19,7 @@
 
 #include "kernels/lapack.h"
 #include "kernels/linalg.h"
+#include "kernels/operands.h"
 
 namespace alt::kernels {
 namespace {
@@ -146,8 +147,7 @@ std::tuple<Tensor&, Tensor&> linalg_eig_out(const Tensor& self, Tensor& eigenval
   check_out(self, eigenvalues, "linalg.eig", "eigenvalues");
   check_out(self, eigenvectors, "linalg.eig", "eigenvectors");
   const auto [values, vectors] = eigen(self, /*compute_vectors=*/true, "linalg.eig");
-  at::native::resize_output(eigenvalues, values.sizes());
-  eigenvalues.copy_(values);
+  copy_to_output(values, eigenvalues);
   store(eigenvectors, vectors);
   return {eigenvalues, eigenvectors};
 }
@@ -162,8 +162,8 @@ Tensor& linalg_eigvals_out(const Tensor& self, Tensor& out) {
   at::native::squareCheckInputs(self, "linalg.eigvals");
   check_out(self, out, "linalg.eigvals", "eigenvalues");
   const auto [values, vectors] = eigen(self, /*compute_vectors=*/false, "linalg.eigvals");
-  at::native::resize_output(out, values.sizes());
-  return out.copy_(values);
+  copy_to_output(values, out);
+  return out;
 }
 
 /// `eigenvectors` holds the matrices, and afterwards their eigenvectors if those are asked for.

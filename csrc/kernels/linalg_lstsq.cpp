@@ -5,7 +5,6 @@
 // solution, and for a matrix of full rank the squares of the others sum to the residual.
 
 #include <ATen/core/Tensor.h>
-#include <ATen/native/Resize.h>
 #include <ATen/ops/_linalg_check_errors.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/empty.h>
@@ -21,6 +20,7 @@
 
 #include "kernels/lapack.h"
 #include "kernels/linalg.h"
+#include "kernels/operands.h"
 
 namespace alt::kernels {
 namespace {
@@ -172,11 +172,6 @@ bool has_residuals(const Tensor& input, const Tensor& rank, Driver driver) {
   return !finds_singular_values(driver) || rank.eq(n).all().item<bool>();
 }
 
-void store(const Tensor& out, const Tensor& result) {
-  at::native::resize_output(out, result.sizes());
-  out.copy_(result);
-}
-
 struct Solution {
   Tensor solution;
   Tensor residuals;
@@ -242,10 +237,10 @@ std::tuple<Tensor&, Tensor&, Tensor&, Tensor&> linalg_lstsq_out(
   check_out(self, rank, at::kLong, "rank");
   check_out(self, singular_values, real, "singular_values");
   const Solution found = least_squares(self, b, rcond, parse_driver(driver));
-  store(solution, found.solution);
-  store(residuals, found.residuals);
-  store(rank, found.rank);
-  store(singular_values, found.singular_values);
+  copy_to_output(found.solution, solution);
+  copy_to_output(found.residuals, residuals);
+  copy_to_output(found.rank, rank);
+  copy_to_output(found.singular_values, singular_values);
   return {solution, residuals, rank, singular_values};
 }
 

@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/operands.h"
 #include "loops/dtype.h"
 #include "runtime/thread_pool.h"
 
@@ -36,8 +37,7 @@ struct Rows {
 };
 
 Tensor as_long(const Tensor& target) {
-  TORCH_CHECK(target.scalar_type() == at::kLong, "expected scalar type Long but found ",
-              target.scalar_type());
+  check_dtype(target, at::kLong);
   return target.contiguous();
 }
 

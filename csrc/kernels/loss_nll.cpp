@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernels/norm_lanes.h"
+#include "kernels/operands.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -52,21 +53,14 @@ class Targets {
 
 Tensor checked_weight(const OptionalTensor& weight, const Tensor& input) {
   if (!weight.has_value() || !weight->defined()) return {};
-  TORCH_CHECK(weight->scalar_type() == input.scalar_type(), "expected scalar type ",
-              input.scalar_type(), " but found ", weight->scalar_type());
+  check_dtype(*weight, input.scalar_type());
   return weight->contiguous();
 }
 
 // `fill(data)` on contiguous memory that ends up in `out`.
 template <class T, class F>
 void write(const Tensor& out, F&& fill) {
-  if (out.is_contiguous()) {
-    fill(out.mutable_data_ptr<T>());
-    return;
-  }
-  const Tensor result = at::empty(out.sizes(), out.options());
-  fill(result.mutable_data_ptr<T>());
-  out.copy_(result);
+  write_dense(out, [&](const Tensor& memory) { fill(memory.mutable_data_ptr<T>()); });
 }
 
 struct Problem {

@@ -4,13 +4,13 @@
 // that stays in cache (mean, then squared distance from it); chunks are joined in double, by Chan's
 // rule: no cancellation at large means.
 #include <ATen/core/Tensor.h>
-#include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
 #include <cmath>
 
 #include "kernels/norm_batch.h"
+#include "kernels/operands.h"
 
 namespace alt::kernels {
 namespace {
@@ -266,16 +266,6 @@ Forward batch_norm(const Tensor& self, const OptionalTensor& weight, const Optio
   return result;
 }
 
-void check_result_dtype(const Tensor& result, at::ScalarType dtype) {
-  TORCH_CHECK(result.scalar_type() == dtype, "expected scalar type ", dtype, " but found ",
-              result.scalar_type());
-}
-
-void copy_to(const Tensor& value, const Tensor& result) {
-  at::native::resize_output(result, value.sizes());
-  result.copy_(value);
-}
-
 }  // namespace
 
 ThreeTensors native_batch_norm(const Tensor& input, const OptionalTensor& weight,
@@ -293,14 +283,14 @@ std::tuple<Tensor&, Tensor&, Tensor&> native_batch_norm_out(
     double momentum, double eps, Tensor& out, Tensor& save_mean, Tensor& save_invstd) {
   const auto saved_dtype =
       parameter_dtype(input, given(weight), given(bias), given(running_mean), given(running_var));
-  check_result_dtype(out, input.scalar_type());
-  check_result_dtype(save_mean, saved_dtype);
-  check_result_dtype(save_invstd, saved_dtype);
+  check_dtype(out, input.scalar_type());
+  check_dtype(save_mean, saved_dtype);
+  check_dtype(save_invstd, saved_dtype);
   const auto [output, mean, invstd] = kernels::native_batch_norm(
       input, weight, bias, running_mean, running_var, training, momentum, eps);
-  copy_to(output, out);
-  copy_to(mean, save_mean);
-  copy_to(invstd, save_invstd);
+  copy_to_output(output, out);
+  copy_to_output(mean, save_mean);
+  copy_to_output(invstd, save_invstd);
   return {out, save_mean, save_invstd};
 }
 

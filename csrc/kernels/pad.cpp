@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/operands.h"
 #include "kernels/planes.h"
 
 namespace alt::kernels {
@@ -161,11 +162,6 @@ at::MemoryFormat format_of(const Tensor& input, IntArrayRef padding) {
                                                          : at::MemoryFormat::Contiguous;
 }
 
-/// `out`, or memory of its sizes in `format` that must then be copied to it.
-Tensor dense(const Tensor& out, at::MemoryFormat format) {
-  return out.is_contiguous(format) ? out : at::empty(out.sizes(), out.options(), format);
-}
-
 std::string name_of(Mode mode, IntArrayRef padding, const char* ending) {
   return std::string(mode == Mode::Reflect ? "reflection_pad" : "replication_pad") +
          std::to_string(padding.size() / 2) + "d" + ending;
@@ -178,12 +174,11 @@ void pad(Mode mode, const Tensor& self, IntArrayRef padding, const Tensor& out) 
   visit<MovedTypes>(self.scalar_type(), name_of(mode, padding, "").c_str(), [&]<class T>() {
     const auto format = format_of(self, padding);
     const Tensor input = self.contiguous(format);
-    const Tensor output = dense(out, format);
-    pad_rows<T>(Geometry(mode, self, padding, format), input.const_data_ptr<T>(),
-                output.mutable_data_ptr<T>());
-    if (!output.is_same(out)) {
-      out.copy_(output);
-    }
+    const auto fill = [&](const Tensor& output) {
+      pad_rows<T>(Geometry(mode, self, padding, format), input.const_data_ptr<T>(),
+                  output.mutable_data_ptr<T>());
+    };
+    write_dense(out, fill, format);
   });
 }
 
@@ -196,12 +191,11 @@ void pad_backward(Mode mode, const Tensor& grad_output, const Tensor& self, IntA
   visit<SummedTypes>(grad_output.scalar_type(), name.c_str(), [&]<class T>() {
     const auto format = format_of(grad_input, padding);
     const Tensor grad = grad_output.contiguous(format);
-    const Tensor target = dense(grad_input, format);
-    gather_rows<T>(Geometry(mode, self, padding, format), grad.const_data_ptr<T>(),
-                   target.mutable_data_ptr<T>());
-    if (!target.is_same(grad_input)) {
-      grad_input.copy_(target);
-    }
+    const auto fill = [&](const Tensor& target) {
+      gather_rows<T>(Geometry(mode, self, padding, format), grad.const_data_ptr<T>(),
+                     target.mutable_data_ptr<T>());
+    };
+    write_dense(grad_input, fill, format);
   });
 }
 
@@ -271,8 +265,7 @@ void reflection_pad1d_backward(const Tensor& grad_output, const Tensor& self, In
 
 Tensor& reflection_pad2d_out(const Tensor& self, IntArrayRef padding, Tensor& out) {
   check_reflection2d(self, padding);
-  TORCH_CHECK(out.scalar_type() == self.scalar_type(), "expected scalar type ", self.scalar_type(),
-              " but found ", out.scalar_type());
+  check_dtype(out, self.scalar_type());
   const auto sizes = padded_sizes(self, padding);
   if (self.dim() == 3) {
     out.resize_(sizes);

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string_view>
 
+#include "kernels/operands.h"
 #include "loops/dtype.h"
 #include "runtime/thread_pool.h"
 
@@ -86,17 +87,15 @@ at::Tensor& searchsorted_out(const at::Tensor& sorted_sequence, const at::Tensor
   const auto boundaries = sorted_sequence.to(dtype).contiguous();
   const auto values = self.to(dtype).contiguous();
   const auto order = sorter.defined() ? sorter.contiguous() : sorter;
-  auto target = out.is_contiguous() ? out : at::empty(out.sizes(), out.options());
   visit<RealTypes>(dtype, "searchsorted_out_cpu", [&]<class T>() {
-    if (out_int32) {
-      search_all<T, int32_t>(boundaries, order, values, target, from_right);
-    } else {
-      search_all<T, int64_t>(boundaries, order, values, target, from_right);
-    }
+    write_dense(out, [&](const at::Tensor& target) {
+      if (out_int32) {
+        search_all<T, int32_t>(boundaries, order, values, target, from_right);
+      } else {
+        search_all<T, int64_t>(boundaries, order, values, target, from_right);
+      }
+    });
   });
-  if (!target.is_same(out)) {
-    out.copy_(target);
-  }
   return out;
 }
 

@@ -7,12 +7,12 @@
 // Nearest modes only move elements, so they do not convert half types forward.
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
 
 #include <array>
 #include <optional>
 #include <vector>
 
+#include "kernels/operands.h"
 #include "kernels/planes.h"
 #include "kernels/upsample.h"
 
@@ -223,7 +223,6 @@ void interpolate_nearest(const Tensor& self, Mode mode, Scales scales, const cha
   const Extent from = planes::spatial(self, dimensions);
   const Extent to = planes::spatial(out, dimensions);
   const Tensor input = self.contiguous();
-  const Tensor result = out.is_contiguous() ? out : at::empty(out.sizes(), out.options());
   if (goes_by_scale(self, out)) {
     mode = mode == Mode::Nearest ? Mode::NearestByScale : Mode::NearestExactByScale;
   }
@@ -231,9 +230,7 @@ void interpolate_nearest(const Tensor& self, Mode mode, Scales scales, const cha
   const std::array<std::vector<int64_t>, 3> index =
       input.scalar_type() == at::kDouble ? indices(taps_of<double>(mode, from, to, false, scales))
                                          : indices(taps_of<float>(mode, from, to, false, scales));
-  visit<NearestTypes>(input.scalar_type(), name, [&]<class T>() {
-    const T* data = input.const_data_ptr<T>();
-    T* target = result.mutable_data_ptr<T>();
+  const auto move = [&]<class T>(const T* data, T* target) {
     planes::for_each_row(
         planes::count(self, dimensions), to, to[2], [&](int64_t plane, int64_t d, int64_t h) {
           const T* row =
@@ -243,10 +240,12 @@ void interpolate_nearest(const Tensor& self, Mode mode, Scales scales, const cha
             target_row[w] = row[index[2][w]];
           }
         });
+  };
+  visit<NearestTypes>(input.scalar_type(), name, [&]<class T>() {
+    write_dense(out, [&](const Tensor& result) {
+      move(input.const_data_ptr<T>(), result.mutable_data_ptr<T>());
+    });
   });
-  if (!result.is_same(out)) {
-    out.copy_(result);
-  }
 }
 
 void interpolate_backward(const Tensor& grad_output, Mode mode, bool align_corners, Scales scales,

@@ -15,11 +15,9 @@
 #include <system_error>
 #include <thread>
 
+#include "runtime/blas_threads.h"
 #include "runtime/environment.h"
 #include "runtime/floating_point_state.h"
-
-// MKL's thread count of the calling thread; absent where torch was built with another BLAS.
-extern "C" int MKL_Set_Num_Threads_Local(int count) __attribute__((weak));
 
 namespace alt {
 namespace {
@@ -54,19 +52,13 @@ bool spin_until(Condition condition) {
 // other threads are busy with other chunks.
 class ParallelRegion {
  public:
-  ParallelRegion() {
-    inside_parallel_region = true;
-    if (MKL_Set_Num_Threads_Local) blas_threads_ = MKL_Set_Num_Threads_Local(1);
-  }
-  ~ParallelRegion() {
-    if (MKL_Set_Num_Threads_Local) MKL_Set_Num_Threads_Local(blas_threads_);
-    inside_parallel_region = false;
-  }
+  ParallelRegion() { inside_parallel_region = true; }
+  ~ParallelRegion() { inside_parallel_region = false; }
   ParallelRegion(const ParallelRegion&) = delete;
   ParallelRegion& operator=(const ParallelRegion&) = delete;
 
  private:
-  int blas_threads_ = 0;
+  const BlasThreads blas_threads_{1};
 };
 
 // One parallel_for. Lives on its caller's stack.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
 import torch
@@ -78,6 +77,4 @@ for n in (SMALL, MIDDLE, LARGE):
         GROUP.gradient(
             name, n, function, randn(n, grad=True), quick=(n, name[:4]) == (MIDDLE, "gelu")
         )
-GROUP.gradient(
-    "leaky_relu, backward", MIDDLE, functools.partial(F.leaky_relu), randn(MIDDLE, grad=True)
-)
+GROUP.gradient("leaky_relu, backward", MIDDLE, F.leaky_relu, randn(MIDDLE, grad=True))

@@ -6,24 +6,24 @@ extern "C" {
 int MKL_Set_Num_Threads_Local(int) __attribute__((weak));
 }
 
-namespace alt::blas {
+namespace alt {
 
 /// Holds MKL to `count` threads in the calling thread for as long as it lives. With 1 it starts no
 /// OpenMP team: for work that the threads of our pool share.
-class Threads {
+class BlasThreads {
  public:
-  explicit Threads(int count)
+  explicit BlasThreads(int count)
       : previous_(MKL_Set_Num_Threads_Local ? MKL_Set_Num_Threads_Local(count) : 0) {}
-  ~Threads() {
+  ~BlasThreads() {
     if (MKL_Set_Num_Threads_Local) {
       MKL_Set_Num_Threads_Local(previous_);
     }
   }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
+  BlasThreads(const BlasThreads&) = delete;
+  BlasThreads& operator=(const BlasThreads&) = delete;
 
  private:
   int previous_;
 };
 
-}  // namespace alt::blas
+}  // namespace alt
