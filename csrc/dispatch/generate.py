@@ -62,6 +62,8 @@ TYPES = {
 }
 # Operators whose business is to cross devices.
 CROSS_DEVICE = {"_copy_from", "_copy_from_and_resize"}
+# Arguments that may lie on the CPU: step counters, which torch.optim keeps there.
+ON_ANY_DEVICE = {"state_steps"}
 REDUCTIONS = {
     "real": "alt::reduction_stub<alt::ops::{body}, alt::RealReduction>",
     "real_complex": "alt::reduction_stub<alt::ops::{body}, alt::RealAndComplexReduction>",
@@ -131,7 +133,7 @@ def guards(f: NativeFunction) -> list[str]:
     """What every wrapper does first: same-device check, device guard, the counter."""
     lines = ["alt::count_native_call();"]
     arguments = list(itertools.chain(f.func.arguments.out, f.func.arguments.flat_positional))
-    tensors = [a for a in arguments if a.type.is_tensor_like()]
+    tensors = [a for a in arguments if a.type.is_tensor_like() and a.name not in ON_ANY_DEVICE]
     checked = f.device_check is not DeviceCheckType.NoCheck
     if checked and len(tensors) > 1 and str(f.func.name) not in CROSS_DEVICE:
         lines.append("std::optional<c10::Device> common_device;")
