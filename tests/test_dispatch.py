@@ -45,6 +45,8 @@ meta:
   - nonzero: nonzero
 own:
   - no_such_own: kernel
+autograd:
+  - convolution_overrideable: has_a_derivative_already
 stubs:
   - {stub: sin_stub, header: ATen/native/UnaryOps.h}
 reductions:
@@ -64,6 +66,7 @@ pointwise:
         "add_.Tensor",
         "nonzero",
         "no_such_own",
+        "convolution_overrideable",
         "sin_stub",
         "sum_stub",
         "cos_stub",
@@ -72,7 +75,7 @@ pointwise:
         "nobody",
     ]:
         assert row in message
-    assert len(message.splitlines()) == 10
+    assert len(message.splitlines()) == 11
 
 
 @pytest.mark.parametrize(

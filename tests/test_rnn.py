@@ -4,7 +4,14 @@ import itertools
 
 import pytest
 import torch
-from agreement import FLOATING, assert_agrees, assert_same, assert_same_error, copy_to
+from agreement import (
+    FLOATING,
+    assert_agrees,
+    assert_same,
+    assert_same_error,
+    copy_to,
+    noncontiguous,
+)
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
 
@@ -195,3 +202,236 @@ def test_errors():
         torch.ops.aten._thnn_fused_lstm_cell(
             *copy_to((torch.randn(2, 12), torch.randn(2, 12), x), "alt")
         )
+
+
+KINDS = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+
+
+def layer_arguments(kind, input_size, hidden, directions, batch, *, dtype=torch.float64, bias=True):
+    """hx, and the parameters of one layer, as torch.lstm and its relatives take them."""
+    states = [
+        torch.randn(directions, batch, hidden, dtype=dtype) for _ in range(1 + (kind == "lstm"))
+    ]
+    gates = KINDS[kind] * hidden
+    shapes = [(gates, input_size), (gates, hidden), *([(gates,), (gates,)] if bias else [])]
+    parameters = [
+        torch.randn(*shape, dtype=dtype) * hidden**-0.5
+        for _ in range(directions)
+        for shape in shapes
+    ]
+    return states, parameters
+
+
+def run_layer(kind, x, states, parameters, batch_sizes=None, *, bias=True, both=False):
+    hx = states if kind == "lstm" else states[0]
+    if batch_sizes is None:
+        return getattr(torch, kind)(x, hx, parameters, bias, 1, 0.0, True, both, False)
+    return getattr(torch, kind)(x, batch_sizes, hx, parameters, bias, 1, 0.0, True, both)
+
+
+@pytest.mark.parametrize("dtype", FLOATING, ids=str)
+@pytest.mark.parametrize(("batch", "hidden"), [(1, 16), (13, 37), (30, 70), (2, 1)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_layer_in_every_dtype(kind, batch, hidden, dtype):
+    torch.manual_seed(0)
+    states, parameters = layer_arguments(kind, 5, hidden, 2, batch, dtype=torch.float32)
+    x = torch.randn(4, batch, 5)
+    given = [t.to(dtype).requires_grad_() for t in (x, *states, *parameters)]
+    n = len(states)
+    # Stock rounds a half type at every step, which may turn a relu's derivative over.
+    factor = 100 if kind == "rnn_relu" and dtype.itemsize == 2 else 4
+    assert_agrees(
+        lambda x, *rest: run_layer(kind, x, rest[:n], rest[n:], both=True), *given, factor=factor
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_packed_layer_from_given_states(kind):
+    torch.manual_seed(0)
+    states, parameters = layer_arguments(kind, 5, 20, 2, 7)
+    sizes = torch.tensor([7, 7, 4, 3, 3, 1])
+    x = torch.randn(int(sizes.sum()), 5, dtype=torch.float64)
+    given = [t.requires_grad_() for t in (x, *states, *parameters)]
+    n = len(states)
+    assert_agrees(lambda x, *rest: run_layer(kind, x, rest[:n], rest[n:], sizes, both=True), *given)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_double_backward_of_a_layer(kind, packed):
+    torch.manual_seed(0)
+    states, parameters = layer_arguments(kind, 3, 4, 2, 3)
+    sizes = torch.tensor([3, 2, 2, 1]) if packed else None
+    x = torch.randn(*((8, 3) if packed else (4, 3, 3)), dtype=torch.float64)
+    given = [t.requires_grad_() for t in (x, *states, *parameters)]
+    n = len(states)
+    assert_agrees(
+        lambda x, *rest: run_layer(kind, x, rest[:n], rest[n:], sizes, both=True),
+        *given,
+        double_backward=True,
+    )
+
+
+def test_double_backward_where_one_input_depends_on_another():
+    """The gradient for x through the weight is the graph's to add, not the layer's."""
+    torch.manual_seed(0)
+    states, parameters = layer_arguments("lstm", 4, 4, 1, 4, bias=False)
+
+    def run(x, *rest):
+        weight = (x.sum(0).repeat(4, 1) + parameters_like(rest[2])) * 0.5
+        return run_layer("lstm", x, rest[:2], (weight, rest[3]), bias=False)
+
+    def parameters_like(weight):
+        return weight.tanh()
+
+    given = [t.requires_grad_() for t in (torch.randn(3, 4, 4).double(), *states, *parameters)]
+    assert_agrees(run, *given, double_backward=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_of_some_inputs_only(kind):
+    torch.manual_seed(0)
+    states, parameters = layer_arguments(kind, 5, 9, 1, 3)
+    tensors = [torch.randn(4, 3, 5).double(), *states, *parameters]
+    n = len(states)
+    for wanted in range(len(tensors)):
+        given = [t.clone().requires_grad_(i == wanted) for i, t in enumerate(tensors)]
+        for output in range(1 + n):
+            assert_agrees(
+                lambda x, *rest, output=output: run_layer(kind, x, rest[:n], rest[n:])[output],
+                *given,
+            )
+
+
+def test_operands_of_any_strides():
+    torch.manual_seed(0)
+    states, parameters = layer_arguments("gru", 5, 9, 1, 3)
+    x = torch.randn(4, 3, 5).double()
+    given = [noncontiguous(t).requires_grad_() for t in (x, *states, *parameters)]
+    assert_agrees(lambda x, h, *w: run_layer("gru", x, [h], w), *given, strides=False)
+
+
+def test_dropout_between_layers_draws_the_numbers_of_stock():
+    torch.manual_seed(1)
+    x = torch.randn(6, 3, 5)
+
+    def seeded(module, device):
+        torch.manual_seed(3)
+        return flat(module(x.to(device)))
+
+    for kind in (nn.LSTM, nn.GRU, nn.RNN):
+        assert_module_agrees(
+            lambda kind=kind: kind(5, 6, 3, dropout=0.4, bidirectional=True), seeded
+        )
+
+
+def test_the_batch_and_the_threads_do_not_change_a_sequence():
+    torch.manual_seed(0)
+    module = nn.LSTM(40, 50, bidirectional=True).to("alt")
+    x = torch.randn(9, 40, 40, device="alt")
+    whole = module(x)[0]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        split = module(x)[0]
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(whole, split)
+
+
+def test_a_layer_saves_no_more_than_its_gates_and_cells():
+    steps, batch, hidden = 20, 4, 32
+    module = nn.LSTM(hidden, hidden).to("alt")
+    x = torch.randn(steps, batch, hidden, device="alt")
+    before = torch.alt.memory_allocated()
+    outputs = module(x)
+    held = torch.alt.memory_allocated() - before
+    # Gates (4), cells and output; then the two last states, and the initial zeros.
+    assert held <= 6 * steps * batch * hidden * 4 + 4 * batch * hidden * 4 + 4096
+    assert outputs[0].grad_fn is not None
+
+
+def test_modes_of_autograd():
+    torch.manual_seed(0)
+    module = nn.GRU(5, 6, 2).to("alt")
+    x = torch.randn(4, 3, 5, device="alt")
+    expected = module(x)[0].detach()
+    with altbackend.no_fallback():
+        for mode in (torch.no_grad, torch.inference_mode):
+            with mode():
+                assert torch.equal(module(x)[0], expected)
+        output = module(x)[0]
+        first = torch.autograd.grad(output.sum(), module.weight_hh_l0, retain_graph=True)
+        again = torch.autograd.grad(output.sum(), module.weight_hh_l0)
+        assert torch.equal(first[0], again[0])
+    with torch.no_grad():
+        module.weight_hh_l0.mul_(1)
+    output = module(x)[0]
+    with torch.no_grad():
+        module.weight_hh_l0.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        output.sum().backward()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_forward_mode_and_functorch(kind):
+    torch.manual_seed(0)
+    states, parameters = layer_arguments(kind, 3, 4, 1, 2)
+    x, tangent = torch.randn(4, 2, 3).double(), torch.randn(4, 2, 3).double()
+
+    def run(device):
+        s, p = copy_to(states, device), copy_to(parameters, device)
+
+        def f(x):
+            return run_layer(kind, x, s, p)[0]
+
+        at, along = x.to(device), tangent.to(device)
+        with altbackend.no_fallback():
+            results = [torch.func.grad(lambda x: f(x).sin().sum())(at)]
+            if kind.startswith("rnn"):  # PyTorch has no forward-mode formula for the fused cells
+                results += torch.func.jvp(f, (at,), (along,))
+        return results
+
+    assert_same(run("alt"), run("cpu"), strides=False)
+
+
+def test_saved_tensor_hooks_keep_what_they_were_given():
+    torch.manual_seed(0)
+    module = nn.LSTM(5, 6).to("alt")
+    x = torch.randn(4, 3, 5, device="alt")
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        output = module(x)[0]
+    before = [t.clone() for t in kept]
+    output.sum().backward()
+    assert before and all(torch.equal(a, b) for a, b in zip(before, kept, strict=True))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_autocast(kind):
+    torch.manual_seed(0)
+    module = kind(5, 6, 2).to("alt")
+    x = torch.randn(4, 3, 5, device="alt")
+    full = module(x)[0]
+    with torch.autocast("alt", torch.bfloat16), altbackend.no_fallback():
+        output, states = module(x)
+        output.sum().backward()
+    for tensor in (output, *(states if isinstance(states, tuple) else (states,))):
+        assert tensor.dtype == torch.bfloat16
+    torch.testing.assert_close(output.float(), full, rtol=5e-2, atol=5e-2)
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in module.parameters())
+
+
+def test_errors_of_layers():
+    states, parameters = layer_arguments("gru", 3, 4, 1, 2, dtype=torch.float32)
+    x = torch.randn(4, 2, 3)
+
+    def run(x, h, *w):
+        return run_layer("gru", x, [h], w)
+
+    wrong = torch.randn(4, 2, 5)
+    assert_same_error(run, wrong, *states, *parameters, text="shapes cannot be multiplied")
+    assert_same_error(run, x, *states, *parameters[:3])
+    assert_same_error(run, torch.randn(0, 2, 3), *states, *parameters)
+    with pytest.raises(RuntimeError, match="not at the same device"):
+        run(x.to("alt"), states[0].to("alt"), *parameters)

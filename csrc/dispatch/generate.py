@@ -11,8 +11,8 @@ from __future__ import annotations
 import itertools
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -277,10 +277,7 @@ def emit_meta(native: NativeFunctions, row: dict[str, str]) -> Emitted:
     return emitted
 
 
-def emit_own(native: NativeFunctions, row: dict[str, str]) -> Emitted:
-    """The whole operator is ours."""
-    ((name, kernel),) = row.items()
-    f = native.function(name)
+def whole_operator(f: NativeFunction, kernel: str) -> Emitted:
     emitted = Emitted()
     with native_function_manager(f):
         signature = NativeSignature(f.func, symint=False)
@@ -289,6 +286,25 @@ def emit_own(native: NativeFunctions, row: dict[str, str]) -> Emitted:
         emitted.declarations.append(f"{returns} {kernel}({arguments});")
         unstructured(f, f"alt::kernels::{kernel}", False, emitted)
     return emitted
+
+
+def emit_own(native: NativeFunctions, row: dict[str, str]) -> Emitted:
+    """The whole operator is ours."""
+    ((name, kernel),) = row.items()
+    return whole_operator(native.function(name), kernel)
+
+
+def emit_autograd(native: NativeFunctions, row: dict[str, str]) -> Emitted:
+    """A composite operator that is ours together with its derivative.
+
+    The kernel is called in autograd's place, and below it in inference mode. Like a composite it
+    checks the devices of its arguments itself: lengths may lie on the CPU.
+    """
+    ((name, kernel),) = row.items()
+    f = native.function(name)
+    if not f.has_composite_implicit_autograd_kernel:
+        raise RowError("PyTorch has a derivative of it: make it an 'own' row")
+    return whole_operator(replace(f, device_check=DeviceCheckType.NoCheck), kernel)
 
 
 def emit_stub(row: dict[str, str]) -> Emitted:
@@ -385,9 +401,12 @@ def declarations(rows: list[Emitted]) -> str:
     return "namespace alt::kernels {\n" + "\n".join(lines) + "\n}  // namespace alt::kernels\n"
 
 
-def registration_file(rows: list[Emitted]) -> str:
+def registration_file(rows: list[Emitted], keys: Sequence[str] = ("PrivateUse1",)) -> str:
     definitions = "\n".join(concatMap(lambda r: r.definitions, rows))
-    registrations = "\n".join(f"  {line}" for line in concatMap(lambda r: r.registrations, rows))
+    lines = "\n".join(f"  {line}" for line in concatMap(lambda r: r.registrations, rows))
+    registrations = "\n".join(
+        f"TORCH_LIBRARY_IMPL(aten, {key}, m) {{\n{lines}\n}}\n" for key in keys
+    )
     return f"""{PREAMBLE}
 #include <ATen/DeviceGuard.h>
 #include <ATen/core/op_registration/adaption.h>
@@ -401,10 +420,7 @@ namespace {{
 {definitions}
 }}  // namespace
 
-TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {{
-{registrations}
-}}
-"""
+{registrations}"""
 
 
 def stub_file(rows: list[Emitted]) -> str:
@@ -490,7 +506,7 @@ def chunks(rows: list[Emitted], size: int) -> list[list[Emitted]]:
 def generate(table_path: Path) -> dict[str, str]:
     """File name to file text, for the whole of ops.yaml."""
     table = yaml.safe_load(table_path.read_text())
-    sections = {"aten", "meta", "own", "stubs", "reductions", "pointwise"}
+    sections = {"aten", "meta", "own", "autograd", "stubs", "reductions", "pointwise"}
     unknown = set(table) - sections - {"newer"}
     if unknown:
         raise SystemExit(f"ops.yaml: unknown sections {sorted(unknown)}")
@@ -508,6 +524,10 @@ def generate(table_path: Path) -> dict[str, str]:
             for row in table[section] or []
             if absent.isdisjoint(row)
         ]
+    autograd = [
+        handled(errors, str(row), lambda r=row: emit_autograd(native, r))
+        for row in table.get("autograd") or []
+    ]
     stubs = [handled(errors, str(row), lambda r=row: emit_stub(r)) for row in table["stubs"] or []]
     reductions = [
         handled(errors, str(row), lambda r=row: emit_reduction(r))
@@ -516,13 +536,17 @@ def generate(table_path: Path) -> dict[str, str]:
     pointwise: dict[str, list[Emitted]] = defaultdict(list)
     for family, label, emit in pointwise_rows(table):
         pointwise[family].append(handled(errors, label, emit))
-    errors += duplicates(itertools.chain(registered, stubs, reductions, *pointwise.values()))
+    everything = itertools.chain(registered, autograd, stubs, reductions, *pointwise.values())
+    errors += duplicates(everything)
     if errors:
         raise SystemExit("\n".join(errors))
 
     files = {"torch_compat.h": compat_header()}
     for i, rows in enumerate(chunks(registered, ROWS_PER_FILE)):
         files[f"register_{i}.cpp"] = registration_file(rows)
+    files["register_autograd.cpp"] = registration_file(
+        autograd, keys=("AutogradPrivateUse1", "PrivateUse1")
+    )
     for i, rows in enumerate(chunks(stubs, 30)):
         files[f"stubs_{i}.cpp"] = stub_file(rows)
     for i, rows in enumerate(chunks(reductions, STUB_ROWS_PER_FILE)):

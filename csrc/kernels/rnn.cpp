@@ -12,10 +12,9 @@
 
 #include <optional>
 #include <tuple>
-#include <vector>
 
 #include "kernels/norm_lanes.h"
-#include "kernels/parameters.h"
+#include "kernels/rnn_gates.h"
 #include "loops/math.h"
 #include "runtime/thread_pool.h"
 
@@ -25,10 +24,8 @@ namespace {
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
-template <class A>
-Vec<A> sigmoid(const Vec<A>& x) {
-  return Vec<A>(A(1)) / (Vec<A>(A(1)) + math::exp(-x));
-}
+using rnn::joined_bias;
+using rnn::sigmoid;
 
 template <class F>
 void for_rows(int64_t rows, int64_t hidden, F&& row) {
@@ -78,25 +75,6 @@ struct Reader {
 template <class T, class Count>
 Lanes<T> load_or_zero(const T* from, int64_t i, Count lanes) {
   return from ? load_lanes(from + i, lanes) : Lanes<T>(opmath_t<T>(0));
-}
-
-// The two biases added up, zero if there are none. Gates from `split` on keep the hidden bias
-// apart, after the others.
-template <class A>
-std::vector<A> joined_bias(const OptionalTensor& input_bias, const OptionalTensor& hidden_bias,
-                           int64_t size, int64_t split) {
-  std::vector<A> bias(size + (size - split), A(0));
-  if (!defined(input_bias)) return bias;
-  const auto dtype = c10::CppTypeToScalarType<A>::value;
-  const Tensor from_input = parameter(input_bias, dtype),
-               from_hidden = parameter(hidden_bias, dtype);
-  const A *a = from_input.const_data_ptr<A>(), *b = from_hidden.const_data_ptr<A>();
-  for (int64_t i = 0; i < split; ++i) bias[i] = a[i] + b[i];
-  for (int64_t i = split; i < size; ++i) {
-    bias[i] = a[i];
-    bias[i + size - split] = b[i];
-  }
-  return bias;
 }
 
 }  // namespace

@@ -1,0 +1,127 @@
+// A recurrent layer over a whole sequence: what its forward pass, its backward pass and its place
+// in autograd (rnn_layer.cpp) say to each other.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "runtime/thread_pool.h"
+
+namespace alt::kernels::rnn {
+
+enum class Kind { kLstm, kGru, kTanh, kRelu };
+
+constexpr bool is_gated(Kind kind) {
+  return kind == Kind::kLstm || kind == Kind::kGru;
+}
+
+/// Gates that the weights have.
+constexpr int gate_count(Kind kind) {
+  return kind == Kind::kLstm ? 4 : kind == Kind::kGru ? 3 : 1;
+}
+
+/// Columns of the buffer of gates, in hidden sizes. GRU's gates of a step are reset, update, new,
+/// and the hidden part of new; LSTM's are input, forget, cell, output.
+constexpr int gate_columns(Kind kind) {
+  return is_gated(kind) ? 4 : 1;
+}
+
+/// The steps of a sequence, one after another in the rows of its tensors. As in a packed sequence a
+/// step has no more rows than the one before: row r of a step belongs to sequence r.
+struct Steps {
+  explicit Steps(std::vector<int64_t> rows_of_steps) : rows(std::move(rows_of_steps)) {
+    first.reserve(rows.size());
+    for (const int64_t n : rows) {
+      first.push_back(total);
+      total += n;
+    }
+  }
+  int64_t count() const { return static_cast<int64_t>(rows.size()); }
+  int64_t batch() const { return rows.front(); }
+
+  std::vector<int64_t> rows, first;
+  int64_t total = 0;
+};
+
+struct Shape {
+  Kind kind;
+  int64_t input, hidden;
+  int64_t directions;  // the second runs from the last step to the first
+};
+
+/// Parameters of a direction; biases may be undefined, both.
+struct Weights {
+  at::Tensor input, hidden, input_bias, hidden_bias;
+};
+
+/// What a layer computes with: float or double, contiguous; x is (rows, input) or (steps, batch,
+/// input), states are (directions, batch, hidden), cx undefined but for LSTM.
+struct Given {
+  at::Tensor x, hx, cx;
+  std::array<Weights, 2> weights;
+};
+
+/// output is as x, of directions * hidden columns. gates (directions, rows, columns) and cells
+/// (directions, rows, hidden) are what the backward pass needs beside the output; undefined where
+/// nobody will ask.
+struct Result {
+  at::Tensor output, hy, cy, gates, cells;
+};
+
+struct Gradients {
+  at::Tensor x, hx, cx;
+  std::array<Weights, 2> weights;
+};
+
+/// Which gradients are asked for.
+struct Wanted {
+  bool x, hx, cx;
+  struct Parameters {
+    bool input, hidden, input_bias, hidden_bias;
+  };
+  std::array<Parameters, 2> weights;
+};
+
+Result forward(const Shape& shape, const Steps& steps, const Given& given, bool save);
+
+/// Gradients of output, hy and cy may be undefined. With `overwrite` the saved gates may be lost.
+Gradients backward(const Shape& shape, const Steps& steps, const Given& given, const Result& saved,
+                   const at::Tensor& grad_output, const at::Tensor& grad_hy,
+                   const at::Tensor& grad_cy, const Wanted& wanted, bool overwrite);
+
+/// Calls body(direction, first_row, last_row) for all rows of all directions. The sequences of a
+/// batch do not meet, so a task takes some of them from the first step to the last and no thread
+/// waits for another. A task of fewer than 12 rows would read the weights too often for what it
+/// computes: it is made only so that each thread has one.
+template <class Body>
+void for_sequences(const Shape& shape, const Steps& steps, Body&& body) {
+  constexpr int64_t rows_worth_the_weights = 12;
+  constexpr double operations_worth_a_thread = 4e5;  // about 5 us of a core
+  const int64_t batch = steps.batch(), directions = shape.directions;
+  const double operations = 2.0 * static_cast<double>(steps.total * directions) *
+                            static_cast<double>(gate_count(shape.kind) * shape.hidden) *
+                            static_cast<double>(shape.hidden);
+  const auto threads = std::min<int64_t>(
+      num_threads(), static_cast<int64_t>(operations / operations_worth_a_thread));
+  const int64_t for_each_thread = (threads + directions - 1) / directions;
+  const int64_t parts =
+      threads <= 1
+          ? 1
+          : std::min(batch, for_each_thread *
+                                std::clamp<int64_t>(
+                                    batch / (for_each_thread * rows_worth_the_weights), 1, 2));
+  const auto task = [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t part = i / directions;
+      body(i % directions, part * batch / parts, (part + 1) * batch / parts);
+    }
+  };
+  if (threads <= 1) return task(0, parts * directions);
+  parallel_for(0, parts * directions, 1, task);
+}
+
+}  // namespace alt::kernels::rnn

@@ -1,0 +1,319 @@
+// The backward pass of a recurrent layer.
+//
+// Each task (rnn_sequence.h) walks its sequences against their direction: the gradients of a step's
+// gates, a lane at a time, then their recurrent product with the weight, which is the gradient of
+// the state before. grad_hx and grad_cx hold the running gradients of the state. The gates'
+// gradients of all steps stay, and give the gradients of input, weights and biases as one product
+// each. They may take the place of the gates, which a lane reads before it writes.
+//
+// The columns of GRU's gate gradients are new (of its input part), reset, update, new (of its
+// hidden part), so that the hidden weight's three are neighbours and the input weight's reset and
+// update are.
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "kernels/blas.h"
+#include "kernels/rnn_gates.h"
+#include "kernels/rnn_product.h"
+#include "kernels/rnn_sequence.h"
+#include "loops/dtype.h"
+
+namespace alt::kernels::rnn {
+namespace {
+
+using at::Tensor;
+
+/// Rows of a sequence's tensor and its initial state, to find what a row held a step before.
+template <class T>
+struct History {
+  const T* rows;
+  int64_t stride;
+  const T* initial;
+  int64_t hidden;
+
+  const T* before(const Steps& steps, int64_t direction, int64_t t, int64_t r) const {
+    const int64_t step = direction == 0 ? t - 1 : t + 1;
+    if (step >= 0 && step < steps.count() && r < steps.rows[step]) {
+      return rows + (steps.first[step] + r) * stride;
+    }
+    return initial + r * hidden;
+  }
+};
+
+template <class T>
+struct Row {
+  const T *gates, *cell, *cell_before, *state_before, *output;
+  const T* grad_output;  // null where the output has no gradient
+  T *grad_gates, *grad_state, *grad_cell;
+};
+
+template <class T, Kind kind, class Count>
+void differentiate(const Row<T>& row, int64_t hidden, int64_t i, Count lanes) {
+  using V = Vec<T>;
+  const V one(T(1));
+  const auto gate = [&](int64_t k) { return load_lanes(row.gates + k * hidden + i, lanes); };
+  const auto put = [&](int64_t k, const V& value) {
+    store_lanes<T>(value, row.grad_gates + k * hidden + i, lanes);
+  };
+  V g = load_lanes(row.grad_state + i, lanes);
+  if (row.grad_output) g = g + load_lanes(row.grad_output + i, lanes);
+  if constexpr (kind == Kind::kLstm) {
+    const V in = gate(0), forget = gate(1), cell = gate(2), out = gate(3);
+    const V squashed = math::tanh(load_lanes(row.cell + i, lanes));
+    const V grad_c = fma(g * out, one - squashed * squashed, load_lanes(row.grad_cell + i, lanes));
+    put(0, grad_c * cell * in * (one - in));
+    put(1, grad_c * load_lanes(row.cell_before + i, lanes) * forget * (one - forget));
+    put(2, grad_c * in * (one - cell * cell));
+    put(3, g * squashed * out * (one - out));
+    store_lanes<T>(grad_c * forget, row.grad_cell + i, lanes);
+  } else if constexpr (kind == Kind::kGru) {
+    const V reset = gate(0), update = gate(1), fresh = gate(2), from_state = gate(3);
+    const V before = load_lanes(row.state_before + i, lanes);
+    const V grad_fresh = g * (one - update) * (one - fresh * fresh);
+    put(0, grad_fresh);
+    put(1, grad_fresh * from_state * (one - reset) * reset);
+    put(2, g * (before - fresh) * (one - update) * update);
+    put(3, grad_fresh * reset);
+    store_lanes<T>(g * update, row.grad_state + i, lanes);
+  } else {
+    const V h = load_lanes(row.output + i, lanes);
+    if constexpr (kind == Kind::kTanh) {
+      put(0, g * (one - h * h));
+    } else {
+      put(0, select(h <= V(T(0)), V(T(0)), g));
+    }
+  }
+}
+
+template <class T, Kind kind>
+class Pass {
+ public:
+  Pass(const Shape& shape, const Steps& steps, const Given& given, const Result& saved,
+       const Tensor& grad_output, const Tensor& grad_gates, const Tensor& grad_hx,
+       const Tensor& grad_cx, bool hx_wanted)
+      : shape_(shape),
+        steps_(steps),
+        gates_(data_or_null<T>(saved.gates)),
+        cells_(data_or_null<T>(saved.cells)),
+        output_(saved.output.const_data_ptr<T>()),
+        hx_(given.hx.const_data_ptr<T>()),
+        cx_(data_or_null<T>(given.cx)),
+        grad_output_(data_or_null<T>(grad_output)),
+        grad_gates_(grad_gates.mutable_data_ptr<T>()),
+        grad_hx_(grad_hx.mutable_data_ptr<T>()),
+        grad_cx_(grad_cx.defined() ? grad_cx.mutable_data_ptr<T>() : nullptr),
+        hx_wanted_(hx_wanted) {
+    const int64_t hidden = shape.hidden;
+    for (int64_t d = 0; d < shape.directions; ++d) {
+      packed_.emplace_back(
+          given.weights[d].hidden, (hidden + width_ - 1) / width_, groups_, depth(), hidden, 1,
+          [&](int64_t panel, int64_t group) { return panel * width_ + group * Vec<T>::size; },
+          [&](int64_t) { return hidden; });
+    }
+  }
+
+  void run(int64_t direction, int64_t begin, int64_t end) const {
+    const int64_t count = steps_.count();
+    for (int64_t s = 0; s < count; ++s) {
+      const int64_t t = direction == 0 ? count - 1 - s : s;
+      const int64_t stop = std::min(end, steps_.rows[t]);
+      if (stop <= begin) continue;
+      gates(direction, t, begin, stop);
+      if (s + 1 < count || hx_wanted_) state(direction, t, begin, stop);
+    }
+  }
+
+ private:
+  static constexpr int columns = gate_columns(kind);
+
+  int64_t depth() const { return gate_count(kind) * shape_.hidden; }
+
+  T* grad_gates(int64_t direction, int64_t row) const {
+    return grad_gates_ + (direction * steps_.total + row) * columns * shape_.hidden;
+  }
+
+  void gates(int64_t direction, int64_t t, int64_t begin, int64_t end) const {
+    const int64_t hidden = shape_.hidden, stride = shape_.directions * hidden;
+    const int64_t states = direction * steps_.batch() * hidden;
+    const int64_t all = direction * steps_.total;
+    const History<T> outputs{output_ + direction * hidden, stride, hx_ + states, hidden};
+    const History<T> cells{cells_ + all * hidden, hidden, cx_ + states, hidden};
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t at = steps_.first[t] + r;
+      Row<T> row{};
+      row.gates = gates_ + (all + at) * columns * hidden;
+      row.output = outputs.rows + at * stride;
+      if constexpr (kind == Kind::kLstm) {
+        row.cell = cells.rows + at * hidden;
+        row.cell_before = cells.before(steps_, direction, t, r);
+        row.grad_cell = grad_cx_ + states + r * hidden;
+      }
+      if constexpr (kind == Kind::kGru) {
+        row.state_before = outputs.before(steps_, direction, t, r);
+      }
+      if (grad_output_) row.grad_output = grad_output_ + at * stride + direction * hidden;
+      row.grad_gates = grad_gates(direction, at);
+      row.grad_state = grad_hx_ + states + r * hidden;
+      for_lanes<T>(0, hidden,
+                   [&](int64_t i, auto lanes) { differentiate<T, kind>(row, hidden, i, lanes); });
+    }
+  }
+
+  // The gradient of the state before step t.
+  void state(int64_t direction, int64_t t, int64_t begin, int64_t end) const {
+    const int64_t hidden = shape_.hidden;
+    const T* const from =
+        grad_gates(direction, steps_.first[t] + begin) + (kind == Kind::kGru ? hidden : 0);
+    Target<T> to{grad_hx_ + (direction * steps_.batch() + begin) * hidden, hidden};
+    to.add.fill(kind == Kind::kGru);
+    for (int64_t panel = 0; panel * width_ < hidden; ++panel) {
+      for (int g = 0; g < groups_; ++g) {
+        to.offset[g] = panel * width_ + g * Vec<T>::size;
+        to.lanes[g] = static_cast<int>(std::clamp<int64_t>(hidden - to.offset[g], 0, Vec<T>::size));
+      }
+      packed_[direction].multiply(panel, end - begin, from, columns * hidden, to,
+                                  [](int64_t, int64_t) {});
+    }
+  }
+
+  const Shape& shape_;
+  const Steps& steps_;
+  const T *const gates_, *const cells_, *const output_, *const hx_, *const cx_, *const grad_output_;
+  T *const grad_gates_, *const grad_hx_, *const grad_cx_;
+  const bool hx_wanted_;
+  const int groups_ = neighbours<T>(shape_.hidden);
+  const int64_t width_ = groups_ * Vec<T>::size;
+  std::vector<Packed<T>> packed_;
+};
+
+/// The states that the steps started from, in the order of the rows.
+template <class T>
+Tensor states_before(const Shape& shape, const Steps& steps, const Given& given,
+                     const Tensor& output, int64_t direction) {
+  const int64_t hidden = shape.hidden;
+  const Tensor result = at::empty({steps.total, hidden}, output.options());
+  T* const to = result.mutable_data_ptr<T>();
+  const History<T> history{
+      output.const_data_ptr<T>() + direction * hidden, shape.directions * hidden,
+      given.hx.const_data_ptr<T>() + direction * steps.batch() * hidden, hidden};
+  for (int64_t t = 0; t < steps.count(); ++t) {
+    for (int64_t r = 0; r < steps.rows[t]; ++r) {
+      std::memcpy(to + (steps.first[t] + r) * hidden, history.before(steps, direction, t, r),
+                  hidden * sizeof(T));
+    }
+  }
+  return result;
+}
+
+/// Columns of the gates' gradients that belong to the input weight: they are its rows from `row`
+/// on.
+struct Part {
+  int64_t column, row, count;
+};
+
+std::vector<Part> input_parts(const Shape& shape) {
+  const int64_t hidden = shape.hidden;
+  if (shape.kind == Kind::kGru) return {{hidden, 0, 2 * hidden}, {0, 2 * hidden, hidden}};
+  return {{0, 0, gate_count(shape.kind) * hidden}};
+}
+
+/// The gradients that one direction's gate gradients give; that of x is added to what there is.
+template <class T>
+void parameters(const Shape& shape, const Steps& steps, const Given& given, const Result& saved,
+                const Tensor& gates, int64_t direction, const Wanted& wanted,
+                Gradients& gradients) {
+  const int64_t hidden = shape.hidden, depth = gate_count(shape.kind) * hidden;
+  const int64_t stride = gate_columns(shape.kind) * hidden;
+  const int64_t before =
+      shape.kind == Kind::kGru ? hidden : 0;  // columns before the hidden weight's
+  const T* const data = gates.const_data_ptr<T>();
+  const Weights& weights = given.weights[direction];
+  const Wanted::Parameters& asked = wanted.weights[direction];
+  Weights& result = gradients.weights[direction];
+
+  if (asked.input) result.input = at::empty_like(weights.input);
+  for (const Part& part : input_parts(shape)) {
+    if (asked.input) {
+      blas::gemm<T>(part.count, shape.input, steps.total, T(1), {data + part.column, stride, true},
+                    {given.x.const_data_ptr<T>(), shape.input}, T(0),
+                    result.input.mutable_data_ptr<T>() + part.row * shape.input, shape.input);
+    }
+    if (wanted.x) {
+      const bool first = direction == 0 && part.row == 0;
+      blas::gemm<T>(steps.total, shape.input, part.count, T(1), {data + part.column, stride},
+                    {weights.input.const_data_ptr<T>() + part.row * shape.input, shape.input},
+                    first ? T(0) : T(1), gradients.x.mutable_data_ptr<T>(), shape.input);
+    }
+  }
+  if (asked.hidden) {
+    result.hidden = at::empty_like(weights.hidden);
+    const Tensor states = states_before<T>(shape, steps, given, saved.output, direction);
+    blas::gemm<T>(depth, hidden, steps.total, T(1), {data + before, stride, true},
+                  {states.const_data_ptr<T>(), hidden}, T(0), result.hidden.mutable_data_ptr<T>(),
+                  hidden);
+  }
+  if (!asked.input_bias && !asked.hidden_bias) return;
+  const Tensor sums = gates.sum(0);
+  if (shape.kind == Kind::kGru) {
+    result.input_bias = at::cat({sums.narrow(0, hidden, 2 * hidden), sums.narrow(0, 0, hidden)});
+    result.hidden_bias = sums.narrow(0, hidden, 3 * hidden).clone();
+  } else {
+    result.input_bias = result.hidden_bias = sums;
+  }
+}
+
+Tensor copy_or_zeros(const Tensor& gradient, const Tensor& like) {
+  return gradient.defined() ? at::empty_like(like).copy_(gradient) : at::zeros_like(like);
+}
+
+}  // namespace
+
+Gradients backward(const Shape& shape, const Steps& steps, const Given& given, const Result& saved,
+                   const Tensor& grad_output, const Tensor& grad_hy, const Tensor& grad_cy,
+                   const Wanted& wanted, bool overwrite) {
+  Gradients gradients;
+  gradients.hx = copy_or_zeros(grad_hy, given.hx);
+  if (given.cx.defined()) gradients.cx = copy_or_zeros(grad_cy, given.cx);
+  if (wanted.x) gradients.x = at::empty_like(given.x);
+  const Tensor gates =
+      overwrite && saved.gates.defined()
+          ? saved.gates
+          : at::empty({shape.directions, steps.total, gate_columns(shape.kind) * shape.hidden},
+                      given.x.options());
+  visit<FloatingTypes>(given.x.scalar_type(), "rnn_backward", [&]<class T>() {
+    const auto run = [&]<Kind kind>() {
+      const Pass<T, kind> pass(shape, steps, given, saved, grad_output, gates, gradients.hx,
+                               gradients.cx, wanted.hx);
+      for_sequences(shape, steps, [&](int64_t direction, int64_t begin, int64_t end) {
+        pass.run(direction, begin, end);
+      });
+    };
+    switch (shape.kind) {
+      case Kind::kLstm:
+        run.template operator()<Kind::kLstm>();
+        break;
+      case Kind::kGru:
+        run.template operator()<Kind::kGru>();
+        break;
+      case Kind::kTanh:
+        run.template operator()<Kind::kTanh>();
+        break;
+      case Kind::kRelu:
+        run.template operator()<Kind::kRelu>();
+        break;
+    }
+    for (int64_t d = 0; d < shape.directions; ++d) {
+      parameters<T>(shape, steps, given, saved, gates[d], d, wanted, gradients);
+    }
+  });
+  return gradients;
+}
+
+}  // namespace alt::kernels::rnn

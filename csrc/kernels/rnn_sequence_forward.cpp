@@ -1,0 +1,239 @@
+// The forward pass of a recurrent layer.
+//
+// The input's part of all gates of all steps is one product through the BLAS, into the buffer of
+// gates. Then each task (rnn_sequence.h) walks its sequences step by step: for each panel of hidden
+// units the recurrent product adds the state's part (rnn_product.h), and the gates follow at once,
+// while their sums are in the first-level cache; the activated gates replace the sums, which is
+// what the backward pass needs. hy and cy hold the running state: a sequence that has ended leaves
+// its last state there.
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "kernels/blas.h"
+#include "kernels/rnn_gates.h"
+#include "kernels/rnn_product.h"
+#include "kernels/rnn_sequence.h"
+#include "loops/dtype.h"
+
+namespace alt::kernels::rnn {
+namespace {
+
+using at::Tensor;
+
+/// Of one row: where the gates' sums are and where its results go, all from hidden unit 0.
+template <class T>
+struct Row {
+  T* gates;
+  const T* bias;
+  const T* state;
+  T* cell;
+  T* saved_cell;
+  T* output;
+  bool save;  // the gates, and LSTM's cell
+};
+
+template <class T, Kind kind, class Count>
+void activate(const Row<T>& row, int64_t hidden, int64_t i, Count lanes) {
+  using V = Vec<T>;
+  const auto sum = [&](int64_t gate) {
+    return load_lanes(row.gates + gate * hidden + i, lanes) +
+           load_lanes(row.bias + gate * hidden + i, lanes);
+  };
+  const auto keep = [&](int64_t gate, const V& value) {
+    if (row.save) store_lanes<T>(value, row.gates + gate * hidden + i, lanes);
+  };
+  if constexpr (kind == Kind::kLstm) {
+    const V in = sigmoid(sum(0)), forget = sigmoid(sum(1)), cell = math::tanh(sum(2)),
+            out = sigmoid(sum(3));
+    const V c = fma(forget, load_lanes(row.cell + i, lanes), in * cell);
+    keep(0, in);
+    keep(1, forget);
+    keep(2, cell);
+    keep(3, out);
+    store_lanes<T>(c, row.cell + i, lanes);
+    if (row.save) store_lanes<T>(c, row.saved_cell + i, lanes);
+    store_lanes<T>(out * math::tanh(c), row.output + i, lanes);
+  } else if constexpr (kind == Kind::kGru) {
+    const V reset = sigmoid(sum(0)), update = sigmoid(sum(1)), from_state = sum(3);
+    const V fresh = math::tanh(fma(reset, from_state, sum(2)));
+    keep(0, reset);
+    keep(1, update);
+    keep(2, fresh);
+    keep(3, from_state);
+    const V h = load_lanes(row.state + i, lanes);
+    store_lanes<T>(fma(h - fresh, update, fresh), row.output + i, lanes);
+  } else if constexpr (kind == Kind::kTanh) {
+    store_lanes<T>(math::tanh(sum(0)), row.output + i, lanes);
+  } else {
+    store_lanes<T>(maximum(sum(0), V(T(0))), row.output + i, lanes);
+  }
+}
+
+template <class T, Kind kind>
+class Pass {
+ public:
+  Pass(const Shape& shape, const Steps& steps, const Given& given, const Result& result,
+       const Tensor& gates)
+      : shape_(shape),
+        steps_(steps),
+        gates_(gates.mutable_data_ptr<T>()),
+        output_(result.output.mutable_data_ptr<T>()),
+        hy_(result.hy.mutable_data_ptr<T>()),
+        cy_(result.cy.defined() ? result.cy.mutable_data_ptr<T>() : nullptr),
+        cells_(result.cells.defined() ? result.cells.mutable_data_ptr<T>() : nullptr),
+        save_(result.gates.defined()) {
+    const int64_t hidden = shape.hidden;
+    for (int64_t d = 0; d < shape.directions; ++d) {
+      const Weights& weights = given.weights[d];
+      packed_.emplace_back(
+          weights.hidden, (hidden + width_ - 1) / width_, groups_, hidden, 1, hidden,
+          [&](int64_t panel, int64_t group) {
+            return unit(panel, group) + (is_gated(kind) ? group * hidden : 0);
+          },
+          [&](int64_t group) { return is_gated(kind) ? (group + 1) * hidden : hidden; });
+      constexpr int64_t split = kind == Kind::kGru ? 2 : gate_count(kind);
+      bias_.push_back(joined_bias<T>(weights.input_bias, weights.hidden_bias,
+                                     gate_count(kind) * hidden, split * hidden));
+      if (bias_.back().size() < static_cast<size_t>(columns * hidden)) {
+        bias_.back().resize(columns * hidden, T(0));
+      }
+    }
+  }
+
+  void run(int64_t direction, int64_t begin, int64_t end) const {
+    const int64_t count = steps_.count();
+    for (int64_t s = 0; s < count; ++s) {
+      const int64_t t = direction == 0 ? s : count - 1 - s;
+      step(direction, t, begin, std::min(end, steps_.rows[t]));
+    }
+  }
+
+ private:
+  static constexpr int columns = gate_columns(kind);
+
+  // The first hidden unit of a group.
+  int64_t unit(int64_t panel, int64_t group) const {
+    return panel * width_ + (is_gated(kind) ? 0 : group * Vec<T>::size);
+  }
+
+  Target<T> target(int64_t panel, T* gates) const {
+    const int64_t hidden = shape_.hidden;
+    Target<T> to{gates, columns * hidden};
+    for (int g = 0; g < groups_; ++g) {
+      // GRU's hidden part of new stands alone, in the fourth column, for reset to multiply.
+      const bool alone = kind == Kind::kGru && g == 2;
+      to.offset[g] = unit(panel, g) + (is_gated(kind) ? (alone ? 3 : g) * hidden : 0);
+      to.lanes[g] = static_cast<int>(std::clamp<int64_t>(hidden - unit(panel, g), 0, Vec<T>::size));
+      to.add[g] = !alone;
+    }
+    return to;
+  }
+
+  void step(int64_t direction, int64_t t, int64_t begin, int64_t end) const {
+    if (end <= begin) return;
+    const int64_t hidden = shape_.hidden, rows = end - begin;
+    const int64_t first = steps_.first[t] + begin, state_row = direction * steps_.batch() + begin;
+    const int64_t output_stride = shape_.directions * hidden;
+    T* const gates = gates_ + (direction * steps_.total + first) * columns * hidden;
+    T* const state = hy_ + state_row * hidden;
+    T* const output = output_ + first * output_stride + direction * hidden;
+    const int64_t cell = (direction * steps_.total + first) * hidden;
+    const auto row = [&](int64_t r) {
+      return Row<T>{gates + r * columns * hidden,
+                    bias_[direction].data(),
+                    state + r * hidden,
+                    cy_ ? cy_ + (state_row + r) * hidden : nullptr,
+                    cells_ ? cells_ + cell + r * hidden : nullptr,
+                    output + r * output_stride,
+                    save_};
+    };
+    for (int64_t panel = 0; panel * width_ < hidden; ++panel) {
+      const int64_t first_unit = panel * width_, end_unit = std::min(first_unit + width_, hidden);
+      packed_[direction].multiply(
+          panel, rows, state, hidden, target(panel, gates), [&](int64_t r, int64_t last) {
+            for (; r < last; ++r) {
+              const Row<T> now = row(r);
+              for_lanes<T>(first_unit, end_unit, [&](int64_t i, auto lanes) {
+                activate<T, kind>(now, hidden, i, lanes);
+              });
+            }
+          });
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      std::memcpy(state + r * hidden, output + r * output_stride, hidden * sizeof(T));
+    }
+  }
+
+  const Shape& shape_;
+  const Steps& steps_;
+  T* const gates_;
+  T* const output_;
+  T* const hy_;
+  T* const cy_;
+  T* const cells_;
+  const bool save_;
+  const int groups_ = is_gated(kind) ? gate_count(kind) : neighbours<T>(shape_.hidden);
+  // Hidden units of a panel: a vector's with all their gates, or a vector's for each group.
+  const int64_t width_ = (is_gated(kind) ? 1 : groups_) * Vec<T>::size;
+  std::vector<Packed<T>> packed_;
+  std::vector<std::vector<T>> bias_;
+};
+
+template <class T>
+void multiply_input(const Shape& shape, const Steps& steps, const Given& given,
+                    const Tensor& gates) {
+  const int64_t stride = gate_columns(shape.kind) * shape.hidden;
+  for (int64_t d = 0; d < shape.directions; ++d) {
+    blas::gemm<T>(steps.total, gate_count(shape.kind) * shape.hidden, shape.input, T(1),
+                  {given.x.const_data_ptr<T>(), shape.input},
+                  {given.weights[d].input.const_data_ptr<T>(), shape.input, true}, T(0),
+                  gates.mutable_data_ptr<T>() + d * steps.total * stride, stride);
+  }
+}
+
+}  // namespace
+
+Result forward(const Shape& shape, const Steps& steps, const Given& given, bool save) {
+  const auto options = given.x.options();
+  const int64_t hidden = shape.hidden, directions = shape.directions;
+  Result result;
+  std::vector<int64_t> sizes = given.x.sizes().vec();
+  sizes.back() = directions * hidden;
+  result.output = at::empty(sizes, options);
+  result.hy = at::empty_like(given.hx).copy_(given.hx);
+  if (given.cx.defined()) result.cy = at::empty_like(given.cx).copy_(given.cx);
+  const Tensor gates =
+      at::empty({directions, steps.total, gate_columns(shape.kind) * hidden}, options);
+  if (save && is_gated(shape.kind)) result.gates = gates;
+  if (save && shape.kind == Kind::kLstm) {
+    result.cells = at::empty({directions, steps.total, hidden}, options);
+  }
+  visit<FloatingTypes>(given.x.scalar_type(), "rnn", [&]<class T>() {
+    multiply_input<T>(shape, steps, given, gates);
+    const auto run = [&]<Kind kind>() {
+      const Pass<T, kind> pass(shape, steps, given, result, gates);
+      for_sequences(shape, steps, [&](int64_t direction, int64_t begin, int64_t end) {
+        pass.run(direction, begin, end);
+      });
+    };
+    switch (shape.kind) {
+      case Kind::kLstm:
+        return run.template operator()<Kind::kLstm>();
+      case Kind::kGru:
+        return run.template operator()<Kind::kGru>();
+      case Kind::kTanh:
+        return run.template operator()<Kind::kTanh>();
+      case Kind::kRelu:
+        return run.template operator()<Kind::kRelu>();
+    }
+  });
+  return result;
+}
+
+}  // namespace alt::kernels::rnn
