@@ -57,8 +57,13 @@ Heaps& all_heaps() {
   return heaps;
 }
 
+/// Of a device that is known to be one.
+Heap& heap_at(c10::DeviceIndex device) {
+  return *all_heaps()[static_cast<size_t>(device)];
+}
+
 Heap& heap(c10::DeviceIndex device) {
-  return *all_heaps()[static_cast<size_t>(resolve_device(device))];
+  return heap_at(resolve_device(device));
 }
 
 std::string format_bytes(size_t bytes) {
@@ -166,7 +171,7 @@ c10::DataPtr allocate(size_t size, c10::DeviceIndex device) {
   device = resolve_device(device);
   const c10::Device on(c10::DeviceType::PrivateUse1, device);
   if (size == 0) return {nullptr, nullptr, &release, on};
-  Heap& from = heap(device);
+  Heap& from = heap_at(device);
   void* data = from.allocate(size);
   if (!data) {
     // The memory that the devices hold back is the same system's.

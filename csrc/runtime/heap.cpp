@@ -168,6 +168,40 @@ Block* FreeLists::find(size_t size) const {
   return larger < 0 ? nullptr : heads_[static_cast<size_t>(larger)];
 }
 
+// ---- WaitingBlocks ----
+
+Block* WaitingBlocks::take(size_t size) {
+  // A rest of one step was not worth a block of its own, so what served this size may be that
+  // larger.
+  for (size_t list = size / kStep; list <= size / kStep + 1 && list < kLists; ++list) {
+    Block* block = heads_[list];
+    if (!block) continue;
+    heads_[list] = block->next_free;
+    bytes_ -= block->size;
+    --count_;
+    block->waiting = false;
+    return block;
+  }
+  return nullptr;
+}
+
+bool WaitingBlocks::keep(Block* block) {
+  const size_t list = block->size / kStep;
+  if (list >= kLists || bytes_ + block->size > kMostBytes) return false;
+  block->next_free = heads_[list];
+  heads_[list] = block;
+  bytes_ += block->size;
+  ++count_;
+  block->waiting = true;
+  return true;
+}
+
+Block* WaitingBlocks::take_any() {
+  if (count_ == 0) return nullptr;
+  const auto head = std::find_if(heads_.begin(), heads_.end(), [](Block* block) { return block; });
+  return take((*head)->size);
+}
+
 // ---- Heap: blocks ----
 
 void* Heap::allocate(size_t requested) {
@@ -177,7 +211,12 @@ void* Heap::allocate(size_t requested) {
       sizeof(Block) + round_up(std::max<size_t>(requested, 1) + kForbiddenEnd, kAlignment);
 
   std::lock_guard lock(mutex_);
-  Block* block = take(pool, size);
+  Block* block = waiting_.take(size);
+  if (!block) block = take(pool, size);
+  if (!block && &pool == &small_) {  // Only small blocks wait.
+    merge_waiting();
+    block = take(pool, size);
+  }
   if (!block && grow(pool, size)) block = take(pool, size);
   if (!block) return nullptr;
 
@@ -197,7 +236,7 @@ void Heap::release(void* data) {
   }
   Heap& heap = *block->segment->heap;
   std::lock_guard lock(heap.mutex_);
-  if (block->free) end_on_corruption(data, "was freed before");
+  if (block->free || block->waiting) end_on_corruption(data, "was freed before");
   Block* above = block->above();
   if (above && above->mark != Block::kMark) {
     end_on_corruption(data, "was written to past its end");
@@ -208,7 +247,12 @@ void Heap::release(void* data) {
   heap.update(pool, heap.stats_.allocated_bytes, [&](auto& stat) { stat.decrease(capacity); });
   heap.update(pool, heap.stats_.requested_bytes,
               [&](auto& stat) { stat.decrease(block->requested); });
-  heap.put_back(block);
+  forbid(block->data(), block->capacity());
+  if (!heap.waiting_.keep(block)) heap.put_back(block);
+}
+
+void Heap::merge_waiting() {
+  while (Block* block = waiting_.take_any()) put_back(block);
 }
 
 // A free block of at least `size`, cut to it where the rest is worth keeping.
@@ -233,6 +277,7 @@ void Heap::split(Block* block, size_t size) {
                 .next_free = nullptr,
                 .previous_free = nullptr,
                 .free = true,
+                .waiting = false,
                 .last = block->last};
   block->size = size;
   block->last = false;
@@ -241,7 +286,6 @@ void Heap::split(Block* block, size_t size) {
 }
 
 void Heap::put_back(Block* block) {
-  forbid(block->data(), block->capacity());
   Block* above = block->above();
   if (above && above->free) {
     remove_free(above);
@@ -314,6 +358,7 @@ Segment* Heap::map_segment(BlockPool& pool, size_t size) {
                  .next_free = nullptr,
                  .previous_free = nullptr,
                  .free = true,
+                 .waiting = false,
                  .last = true};
   forbid(block->data(), block->capacity());
   insert_free(block);
@@ -339,6 +384,7 @@ void Heap::unmap_segment(Segment* segment) {
 
 void Heap::empty_cache() {
   std::lock_guard lock(mutex_);
+  merge_waiting();
   for (BlockPool* pool : {&small_, &large_}) {
     for (Segment* segment = pool->segments; segment;) {
       Segment* next = segment->next;
@@ -388,6 +434,11 @@ void Heap::for_each_stat(F&& visit) {
 Heap::Stats Heap::stats() const {
   std::lock_guard lock(mutex_);
   Stats result = stats_;
+  // What waits is free.
+  for (const size_t kind : {size_t{0}, static_cast<size_t>(small_.kind)}) {
+    result.inactive_split[kind].increase(waiting_.count());
+    result.inactive_split_bytes[kind].increase(waiting_.bytes());
+  }
   // No work is pending on a freed block: active is allocated.
   result.active = result.allocation;
   result.active_bytes = result.allocated_bytes;

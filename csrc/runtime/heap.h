@@ -26,7 +26,8 @@ struct alignas(64) Block {
   Block* next_free;
   Block* previous_free;
   bool free;
-  bool last;  // Of its segment.
+  bool waiting;  // Freed, and kept as it is for the next allocation of its size.
+  bool last;     // Of its segment.
 
   size_t capacity() const { return size - sizeof(Block); }
   char* data() { return reinterpret_cast<char*>(this) + sizeof(Block); }
@@ -82,6 +83,30 @@ class FreeLists {
   std::array<uint64_t, kLists / 64> nonempty_{};
 };
 
+// Freed blocks of small sizes, as they are: what a program makes and drops over and over is not
+// merged with its neighbours and cut again each time.
+class WaitingBlocks {
+ public:
+  // Null where none of this size waits.
+  Block* take(size_t size);
+  // False where the block is to be merged: it is large, or enough others wait.
+  bool keep(Block* block);
+  // Some block that waits, to be merged after all; null where none does.
+  Block* take_any();
+
+  size_t count() const { return count_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  static constexpr size_t kStep = 64;
+  static constexpr size_t kLists = 512;  // Up to 32 KiB.
+  static constexpr size_t kMostBytes = size_t{4} << 20;
+
+  std::array<Block*, kLists> heads_{};
+  size_t count_ = 0;
+  size_t bytes_ = 0;
+};
+
 // Small and large blocks are kept apart, so that a few small ones do not hold large segments.
 class BlockPool {
  public:
@@ -128,6 +153,7 @@ class Heap {
 
  private:
   Block* take(BlockPool& pool, size_t size);
+  void merge_waiting();
   void split(Block* block, size_t size);
   void put_back(Block* block);
   Block* merge(Block* lower, Block* upper);
@@ -147,6 +173,7 @@ class Heap {
   mutable std::mutex mutex_;
   BlockPool small_{c10::CachingAllocator::StatType::SMALL_POOL, size_t{2} << 20, 128};
   BlockPool large_{c10::CachingAllocator::StatType::LARGE_POOL, size_t{32} << 20, size_t{64} << 10};
+  WaitingBlocks waiting_;
   size_t limit_ = std::numeric_limits<size_t>::max();
   Stats stats_;
 };

@@ -84,6 +84,18 @@ void empty_cache_gives_everything_back() {
   CHECK(stats().inactive_split[0].current == 0);
 }
 
+// Small blocks wait unmerged for the next of their size, and are merged where that is not enough.
+void what_waits_is_given_to_larger_blocks() {
+  empty_cache();
+  {
+    std::vector<c10::DataPtr> all;
+    for (int i = 0; i < 1000; ++i) all.push_back(alt::allocate(1024, 0));
+  }
+  const int64_t before = reserved();
+  const c10::DataPtr larger = alt::allocate(1'000'000, 0);
+  CHECK(reserved() == before);
+}
+
 void statistics_count_what_is_asked_for() {
   empty_cache();
   alt::device_allocator().resetPeakStats(0);
