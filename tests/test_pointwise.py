@@ -144,3 +144,46 @@ def test_inverse_hyperbolic_functions_of_large_arguments(function, dtype):
     x = torch.tensor([1e9, 1e10, 1e11, 1e19, 1e25, largest, math.inf], dtype=dtype)
     x = torch.cat([x, -x, torch.tensor([math.nan], dtype=dtype)])
     torch.testing.assert_close(function(x.alt()).cpu(), function(x), equal_nan=True)
+
+
+# ---- operands that are alike, for which no iterator is inferred (dispatch/structured.h) ----
+
+
+@pytest.mark.parametrize("dtype", FLOATING, ids=str)
+@pytest.mark.parametrize("shape", [(), (1,), (0, 3), (16,), (3, 5, 7), (2, 1, 4, 1)], ids=str)
+def test_operands_that_are_alike(dtype, shape):
+    x, y, z = (torch.rand(shape).add(0.1).to(dtype) for _ in range(3))
+    for function in (torch.sub, torch.div, torch.pow, torch.lt, torch.fmod):
+        assert_agrees(function, x, y)
+        assert_agrees(function, x, 0.3)
+        assert_agrees(function, x, torch.tensor(2))
+        assert_agrees(function, x, torch.tensor(0.3, dtype=torch.float64))
+    assert_agrees(lambda a, b: torch.add(a, b, alpha=-2), x, y)
+    assert_agrees(lambda a, b, c: torch.addcdiv(a, b, c, value=0.5), x, y, z)
+    assert_agrees(torch.atan2, x, y)
+    assert_agrees(torch.lerp, x, y, z)
+    assert_agrees(torch.lerp, x, y, 0.25)
+    assert_agrees(lambda a, b: a.clone().sub_(b).mul_(3).div_(a), x, y)
+
+
+def test_threshold_backward_reads_its_operands_in_their_order():
+    grad, x = torch.randn(16), torch.randn(16)
+    assert_agrees(lambda g, a: torch.ops.aten.threshold_backward(g, a, 0.25), grad, x)
+
+
+def test_what_an_in_place_operator_reads_may_be_itself_but_no_part_of_it():
+    x = torch.randn(16)
+    assert_agrees(lambda t: (u := t.clone()).mul_(u), x)
+    assert_agrees(lambda t: (u := t.clone()).mul_(u.detach()), x)
+    ours = x.to("alt")
+    with pytest.raises(RuntimeError, match="partially overlap|some elements of the input"):
+        ours[:8].add_(ours[4:12])
+    assert torch.equal(ours.cpu(), x)
+
+
+def test_alpha_of_another_kind_is_refused():
+    x = torch.randn(4, device="alt")
+    with pytest.raises(RuntimeError, match="Boolean alpha only supported for Boolean results"):
+        torch.add(x, x, alpha=True)
+    with pytest.raises(RuntimeError, match="alpha must not be a complex number"):
+        torch.add(x, x, alpha=1j)

@@ -72,6 +72,27 @@ REDUCTIONS = {
 COMPUTE = {"common": "kCommon", "output": "kOutput", "input": "kInput", "double": "kDouble"}
 
 
+# Structured operators whose kernels take their scalar arguments as they are. Those of others become
+# operands, or are checked first.
+SCALARS_REACH_THE_STUB = {
+    "add.Tensor",
+    "sub.Tensor",
+    "addcmul",
+    "addcdiv",
+    "lerp.Scalar",
+    "pow.Tensor_Scalar",
+    "clamp_min",
+    "clamp_max",
+    "leaky_relu",
+    "elu",
+    "softplus",
+    "softplus_backward",
+    "threshold_backward",
+}
+# Structured operators whose iterators have the operands in another order than the schema.
+OPERANDS = {"threshold_backward": ["self", "grad_output"]}
+
+
 class RowError(Exception):
     """A row of ops.yaml that cannot be handled."""
 
@@ -145,13 +166,13 @@ def guards(f: NativeFunction) -> list[str]:
     if not f.device_guard:
         return lines
     if any(isinstance(a, TensorOptionsArguments) for a in f.func.arguments.non_out):
-        lines.append("const c10::DeviceGuard device_guard(c10::device_or_default(device));")
+        lines.append("const alt::CurrentDevice current_device(c10::device_or_default(device));")
         return lines
     self_argument = f.func.arguments.self_arg
     candidates = [self_argument.argument] if self_argument is not None else []
     first = next((a for a in [*candidates, *arguments] if a.type.is_tensor_like()), None)
     if first is not None:
-        lines.append(f"const c10::OptionalDeviceGuard device_guard(at::device_of({first.name}));")
+        lines.append(f"const alt::CurrentDevice current_device(at::device_of({first.name}));")
     return lines
 
 
@@ -189,6 +210,54 @@ def returned(f: NativeFunction) -> str:
     return names[0] if count == 1 else f"std::forward_as_tuple({', '.join(names)})"
 
 
+def scalar_arguments(f: NativeFunction) -> list[str]:
+    return [a.name for a in f.func.arguments.flat_non_out if not a.type.is_tensor_like()]
+
+
+def result_of_alike(name: str, g: NativeFunctionsGroup) -> str | None:
+    """The result's dtype where the operands are alike (structured.h), as torch itself answers.
+
+    None where the iterator is not made of the operands alone.
+    """
+    f = g.functional
+    arguments = f.func.arguments.flat_non_out
+    tensors = [a for a in arguments if str(a.type) == "Tensor"]
+    if (
+        g.out.structured_inherits != "TensorIteratorBase"
+        or g.out.precomputed
+        or len(f.func.returns) != 1
+        or any(str(a.type) not in ("Tensor", "Scalar", "float") for a in arguments)
+        or (len(tensors) < len(arguments) and name not in SCALARS_REACH_THE_STUB)
+    ):
+        return None
+    operator = getattr(getattr(torch.ops.aten, f.root_name), f.func.name.overload_name or "default")
+    found = set()
+    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        operand = torch.empty(2, 3, dtype=dtype, device="meta")
+        given = {a.name: operand if a in tensors else 0.5 for a in arguments}
+        result = operator(**given)
+        if result.shape != operand.shape:
+            return None
+        found.add({dtype: "kSame", torch.bool: "kBool"}.get(result.dtype))
+    return found.pop() if len(found) == 1 else None
+
+
+def meta_of_alike(f: NativeFunction, g: NativeFunctionsGroup) -> str | None:
+    """The condition under which `meta` need not be called."""
+    result = result_of_alike(str(g.functional.func.name), g)
+    kind = f.func.kind()
+    if result is None or kind is SchemaKind.out:
+        return None
+    if kind is SchemaKind.inplace and result == "kBool":
+        return None
+    name = str(g.functional.func.name)
+    tensors = OPERANDS.get(name) or [
+        a.name for a in f.func.arguments.flat_non_out if a.type.is_tensor_like()
+    ]
+    plain = "".join(f"alt::structured::plain({a}) && " for a in scalar_arguments(f))
+    return f"{plain}op.meta_of_alike(alt::structured::Result::{result}, {', '.join(tensors)})"
+
+
 def structured_variant(
     f: NativeFunction, g: NativeFunctionsGroup, parent: str, implementation: str
 ) -> str:
@@ -219,6 +288,8 @@ def structured_variant(
             for elements in computed
             for a in elements
         )
+    elif (alike := meta_of_alike(f, g)) is not None:
+        body.append(f"if (!({alike})) {meta_call};")
     else:
         body.append(f"{meta_call};")
     context.extend(
@@ -414,6 +485,7 @@ def registration_file(rows: list[Emitted], keys: Sequence[str] = ("PrivateUse1",
 {include_lines(rows)}
 #include "dispatch/counters.h"
 #include "dispatch/structured.h"
+#include "runtime/device.h"
 
 {declarations(rows)}
 namespace {{
@@ -468,6 +540,7 @@ def compat_header() -> str:
 
 #define ALT_NAMES_PARAMETER {", at::DimnameList names" if names else ""}
 #define ALT_NAMES_ARGUMENT {", names" if names else ""}
+#define ALT_HAS_NAMES(tensor) {"(tensor).has_names()" if names else "false"}
 """
 
 

@@ -19,6 +19,7 @@ namespace {
 
 constexpr int64_t kBlockBytes = 4096;
 constexpr int64_t kGrain = 32768;  // additions worth waking a thread for: about 10 microseconds
+constexpr int64_t kAtOnce = 512;   // elements that no thread is woken for, whatever they cost
 constexpr int kMaxOperands = 6;
 
 /// A 2-d strided piece of one operand, as TensorIterator hands it over.
@@ -166,11 +167,39 @@ class BlockRunner {
   std::array<Operand, kMaxOperands> operands_;
 };
 
+/// Few elements, each operand as the loop wants it or one number: one call of the inner loop and
+/// nothing else, since that is all that there is to do where a call counts.
+bool run_at_once(const at::TensorIteratorBase& iter, const PointwisePlan& plan, int64_t total) {
+  if (iter.ndim() > 1 || total > kAtOnce) return false;
+  alignas(64) char numbers[kAtOnce * sizeof(c10::complex<double>)];
+  bool numbers_taken = false;
+  std::array<void*, kMaxOperands> pointers;
+  const int outputs = iter.noutputs();
+  const int count = iter.ntensors();
+  for (int i = 0; i < count; ++i) {
+    const at::OperandInfo& operand = iter.operand(i);
+    const at::ScalarType dtype = i < outputs ? plan.output_dtype : plan.input_dtype;
+    const auto size = static_cast<int64_t>(c10::elementSize(dtype));
+    const int64_t stride = total == 1 ? size : operand.stride_bytes[0];
+    if (stride == size && operand.current_dtype == dtype) {
+      pointers[i] = operand.data;
+    } else if (stride == 0 && i >= outputs && !numbers_taken) {
+      convert_function(dtype, operand.current_dtype)(numbers, size, operand.data, 0, total);
+      pointers[i] = numbers;
+      numbers_taken = true;
+    } else {
+      return false;
+    }
+  }
+  plan.loop(plan.parameters, total, pointers.data(), pointers.data() + outputs);
+  return true;
+}
+
 }  // namespace
 
 void run_pointwise(at::TensorIteratorBase& iter, const PointwisePlan& plan) {
   const int64_t total = iter.numel();
-  if (total == 0) return;
+  if (total == 0 || run_at_once(iter, plan, total)) return;
   const BlockRunner runner(iter, plan);
   const auto loop = [&](char** data, const int64_t* strides, int64_t inner, int64_t outer) {
     runner.run(data, strides, inner, outer);

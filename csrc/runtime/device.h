@@ -2,6 +2,7 @@
 
 #include <c10/core/Device.h>
 
+#include <optional>
 #include <string>
 
 namespace alt {
@@ -20,6 +21,27 @@ void set_device_unchecked(c10::DeviceIndex device) noexcept;
 // Set the device and return the one before. `maybe_` leaves it as it is for a negative index.
 c10::DeviceIndex exchange_device(c10::DeviceIndex device);
 c10::DeviceIndex maybe_exchange_device(c10::DeviceIndex device);
+
+// A device made this thread's current one until the end of the block; none, or one of another kind,
+// changes nothing. c10::DeviceGuard without the virtual calls, which a small operator would feel.
+class CurrentDevice {
+ public:
+  explicit CurrentDevice(std::optional<c10::Device> device) : before_(current_device()) {
+    if (!device.has_value() || !device->is_privateuseone()) return;
+    if (device->index() < 0 || device->index() == before_) return;
+    set_device(device->index());
+    changed_ = true;
+  }
+  ~CurrentDevice() {
+    if (changed_) set_device_unchecked(before_);
+  }
+  CurrentDevice(const CurrentDevice&) = delete;
+  CurrentDevice& operator=(const CurrentDevice&) = delete;
+
+ private:
+  const c10::DeviceIndex before_;
+  bool changed_ = false;
+};
 
 // Raises for an index of no device.
 void check_device(c10::DeviceIndex device);
