@@ -45,8 +45,8 @@ def is_fused(q, k, v, **options) -> bool:
     [
         (1, 70, 16),  # decoding: lanes along the width
         (3, 5, 3),
-        (4, 200, 20),
-        (5, 1, 8),
+        (6, 200, 20),
+        (7, 1, 8),
         (17, 9, 1),
         (64, 64, 32),
         (70, 150, 24),  # blocks of queries and of keys that are not whole

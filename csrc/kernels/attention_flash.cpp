@@ -3,7 +3,7 @@
 // A task is a block of queries of one head. It walks the keys in blocks; each query keeps the
 // largest score so far and the sum of exponentials below it, and what is accumulated shrinks by a
 // factor when a larger score comes. Blocks that a causal mask hides are not visited. Scores are at
-// most 16 KiB, beside them stand the transposed queries and results. Where the queries are too few
+// most 32 KiB, beside them stand the transposed queries and results. Where the queries are too few
 // to fill lanes, as in decoding with a cache, lanes run along the width instead.
 //
 // The gradient recomputes the probabilities from the logarithm of the sum of exponentials.
@@ -28,7 +28,7 @@ using OptionalTensor = std::optional<Tensor>;
 
 /// Lanes along the width cost less up to this many queries: their scores need 5 additions across
 /// lanes each, and a block of queries works on whole vectors however few there are.
-constexpr int64_t kFewQueries = 4;
+constexpr int64_t kFewQueries = 6;
 
 template <class T>
 constexpr T kLowest = -std::numeric_limits<T>::infinity();
@@ -49,22 +49,23 @@ struct Softmax {
   void absorb(const Block<T>& block) {
     using V = Vec<T>;
     for (int64_t query = 0; query < block.queries; query += V::size) {
+      const int64_t keys = block.visible(query);
       const V before = V::load(largest + query);
       V now = before;
-      for (int64_t key = 0; key < block.keys; ++key) {
+      for (int64_t key = 0; key < keys; ++key) {
         const V score = V::load(block.scores[key] + query);
         now = select(score > now, score, now);
       }
       now.store(largest + query);
       const V base = select(now == V(kLowest<T>), V(T(0)), now);
       V total(T(0));
-      for (int64_t key = 0; key < block.keys; ++key) {
+      for (int64_t key = 0; key < keys; ++key) {
         T* const at = block.scores[key] + query;
-        const V exponential = math::exp(V::load(at) - base);
+        const V exponential = math::exp_nonpositive(V::load(at) - base);
         exponential.store(at);
         total += exponential;
       }
-      const V shrink = math::exp(before - base);
+      const V shrink = math::exp_nonpositive(before - base);
       shrink.store(factor + query);
       fma(V::load(sum + query), shrink, total).store(sum + query);
     }
@@ -113,23 +114,16 @@ struct Forward {
     transpose_in(query.at(b, h, first), query.row, queries, width, scale, q);
     const int64_t visible = extents.visible_keys(first + queries);
     for (int64_t n = 0; n < visible; n += kBlockKeys) {
-      const Block<A> block{first, queries, n, std::min(kBlockKeys, visible - n), scores};
-      const auto k = computed_rows(key.at(b, kv, n), key.row, block.keys, width, copies);
-      const auto v = computed_rows(value.at(b, kv, n), value.row, block.keys, width,
-                                   copies + kBlockKeys * width);
-      product<Into::kSet, A>(block.keys, block.vectors(), width, {k.data, k.stride, 1},
-                             {q.data, q.stride}, scores);
+      const int64_t count = std::min(kBlockKeys, visible - n);
+      const Block<A> block{first, queries, n, count, scores, extents.causal};
+      const auto k = computed_rows(key.at(b, kv, n), key.row, count, width, copies);
+      const auto v =
+          computed_rows(value.at(b, kv, n), value.row, count, width, copies + kBlockKeys * width);
+      multiply_into_scores(block, k, q, width, scores);
       add_bias<T>(bias, b, h, block);
       if (extents.causal) hide_later_keys(block);
       softmax.absorb(block);
-      const Broadcast<A> values{v.data, 1, v.stride};
-      const Rows<const A> weights{scores.data, scores.stride};
-      if (n == 0) {
-        product<Into::kSet, A>(width, block.vectors(), block.keys, values, weights, mixed);
-      } else {
-        product<Into::kScale, A>(width, block.vectors(), block.keys, values, weights, mixed,
-                                 softmax.factor);
-      }
+      accumulate_queries(block, v, scores, width, mixed, softmax.factor);
     }
     softmax.finish();
     transpose_out<T, A>({mixed.data, mixed.stride}, width, queries, softmax.factor,
@@ -193,7 +187,7 @@ struct Forward {
     });
     const A largest = reduce_max(top), base = largest == kLowest<A> ? A(0) : largest;
     const double sum = sum_lanes<A, 1>(keys, [&](int64_t n, auto lanes) {
-      const V exponential = math::exp(load_lanes(scores + n, lanes) - V(base));
+      const V exponential = math::exp_nonpositive(load_lanes(scores + n, lanes) - V(base));
       store_lanes<A>(exponential, scores + n, lanes);
       return std::array<V, 1>{exponential};
     })[0];

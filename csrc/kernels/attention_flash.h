@@ -14,11 +14,11 @@
 #include "kernels/attention_lanes.h"
 #include "kernels/operands.h"
 #include "kernels/scratch.h"
-#include "loops/math.h"
+#include "loops/exp.h"
 
 namespace alt::kernels {
 
-constexpr int64_t kBlockKeys = 64;
+constexpr int64_t kBlockKeys = 128;
 template <class T>
 constexpr int64_t kBlockQueries = kTileVectors * Vec<T>::size;
 
@@ -103,9 +103,60 @@ struct Block {
   int64_t first_query, queries;  // of which the last vector may be partial
   int64_t first_key, keys;
   Rows<T> scores;
+  bool causal;
 
-  int64_t vectors() const { return divide_up(queries, Vec<T>::size); }
+  static constexpr int64_t lanes = Vec<T>::size;
+
+  /// Keys that some query of the vector at `query` sees.
+  int64_t visible(int64_t query) const {
+    if (!causal) return keys;
+    return std::clamp<int64_t>(first_query + query + lanes - first_key, 0, keys);
+  }
+
+  /// strip(key, keys, query): strips of keys, and the first query of a vector that sees any of
+  /// them. One strip, unless the block lies on the diagonal of a causal mask.
+  template <class F>
+  void for_strips(F&& strip) const {
+    if (!causal || first_key + keys <= first_query + 1) return strip(0, keys, 0);
+    for (int64_t key = 0; key < keys; key += lanes) {
+      const int64_t hidden = std::max<int64_t>(0, first_key + key - first_query);
+      strip(key, std::min(lanes, keys - key), hidden / lanes * lanes);
+    }
+  }
+
+  int64_t vectors_from(int64_t query) const { return divide_up(queries - query, lanes); }
 };
+
+/// scores = A q, for the keys that are seen: A holds the block's keys or values, `q` the transposed
+/// queries or gradients.
+template <class T>
+void multiply_into_scores(const Block<T>& block, Rows<const T> a, Rows<T> q, int64_t width,
+                          Rows<T> scores) {
+  block.for_strips([&](int64_t key, int64_t keys, int64_t query) {
+    product<Into::kSet, T>(keys, block.vectors_from(query), width, {a[key], a.stride, 1},
+                           {q.data + query, q.stride}, {scores[key] + query, scores.stride});
+  });
+}
+
+/// to[width][query] = to * factors + the block's `weights` times its keys or values; where the
+/// block is the first, `to` is set. Without factors it is added to.
+template <class T>
+void accumulate_queries(const Block<T>& block, Rows<const T> a, Rows<T> weights, int64_t width,
+                        Rows<T> to, const T* factors) {
+  block.for_strips([&](int64_t key, int64_t keys, int64_t query) {
+    const int64_t vectors = block.vectors_from(query);
+    const Broadcast<T> from{a[key], 1, a.stride};
+    const Rows<const T> b{weights[key] + query, weights.stride};
+    const Rows<T> c{to.data + query, to.stride};
+    if (block.first_key == 0 && key == 0) {
+      product<Into::kSet, T>(width, vectors, keys, from, b, c);
+    } else if (factors && key == 0) {
+      product<Into::kScale, T>(width, vectors, keys, from, b, c, factors + query);
+    } else {
+      product<Into::kAdd, T>(width, vectors, keys, from, b, c);
+    }
+  });
+}
 
 template <class S, class T>
 void add_bias_square(const S* from, const Bias& bias, int64_t query, int64_t key,
@@ -136,7 +187,7 @@ void add_bias(const Bias& bias, int64_t batch, int64_t head, const Block<T>& blo
   if (!bias.data) return;
   const int64_t offset = batch * bias.batch + head * bias.head;
   for (int64_t query = 0; query < block.queries; query += Vec<T>::size) {
-    for (int64_t key = 0; key < block.keys; key += Vec<T>::size) {
+    for (int64_t key = 0; key < block.visible(query); key += Vec<T>::size) {
       if (bias.reduced) {
         add_bias_square(static_cast<const Narrow*>(bias.data) + offset, bias, query, key, block);
       } else {
@@ -146,19 +197,18 @@ void add_bias(const Bias& bias, int64_t batch, int64_t head, const Block<T>& blo
   }
 }
 
-/// Minus infinity where a query comes before the key.
+/// Minus infinity where a query comes before the key, of those that `visible` does not leave out.
 template <class T>
 void hide_later_keys(const Block<T>& block) {
-  alignas(64) T indices[Vec<T>::size];
-  for (int i = 0; i < Vec<T>::size; ++i) indices[i] = static_cast<T>(i);
+  constexpr int64_t lanes = Vec<T>::size;
+  alignas(64) T indices[lanes];
+  for (int64_t i = 0; i < lanes; ++i) indices[i] = static_cast<T>(i);
   const Vec<T> lane = Vec<T>::load(indices), hidden(-std::numeric_limits<T>::infinity());
-  for (int64_t key = std::max<int64_t>(0, block.first_query - block.first_key + 1);
-       key < block.keys; ++key) {
-    const int64_t first_seeing = block.first_key + key - block.first_query;
-    for (int64_t query = 0; query < std::min(block.queries, first_seeing); query += Vec<T>::size) {
+  for (int64_t query = 0; query < block.queries; query += lanes) {
+    const int64_t diagonal = block.first_query + query - block.first_key;
+    for (int64_t key = std::max<int64_t>(0, diagonal + 1); key < block.visible(query); ++key) {
       T* const at = block.scores[key] + query;
-      const Vec<T> seeing(static_cast<T>(first_seeing - query));
-      select(lane < seeing, hidden, Vec<T>::load(at)).store(at);
+      select(lane < Vec<T>(static_cast<T>(key - diagonal)), hidden, Vec<T>::load(at)).store(at);
     }
   }
 }

@@ -118,26 +118,41 @@ struct Backward {
   }
 
   /// weights = exp(scores - logsumexp), grad_scores = weights * (grad_weights - projection), each
-  /// in place. If the block holds all keys, a result of half precision need not be relied on: its
-  /// rounding is the largest error of the projection, which is the sum of weights * grad_weights.
-  void differentiate(const Block<A>& block, bool all_keys, const Memory& m) const {
+  /// in place.
+  void differentiate(const Block<A>& block, const Memory& m) const {
     for (int64_t query = 0; query < block.queries; query += V::size) {
-      const V normalizer = V::load(m.logsumexp + query);
-      V projection(A(0));
-      for (int64_t key = 0; key < block.keys; ++key) {
-        A* const score = m.weights[key] + query;
-        const V weight = math::exp(V::load(score) - normalizer);
+      const V normalizer = V::load(m.logsumexp + query), projection = V::load(m.projection + query);
+      for (int64_t key = 0; key < block.visible(query); ++key) {
+        A *const score = m.weights[key] + query, *const grad = m.grad_scores[key] + query;
+        const V weight = math::exp_nonpositive(V::load(score) - normalizer);
         weight.store(score);
-        if (detail::is_reduced<T> && all_keys) {
-          projection = fma(weight, V::load(m.grad_scores[key] + query), projection);
-        }
-      }
-      if (!detail::is_reduced<T> || !all_keys) projection = V::load(m.projection + query);
-      for (int64_t key = 0; key < block.keys; ++key) {
-        A* const grad = m.grad_scores[key] + query;
-        (V::load(m.weights[key] + query) * (V::load(grad) - projection)).store(grad);
+        (weight * (V::load(grad) - projection)).store(grad);
       }
     }
+  }
+
+  /// For a block that holds all keys: the sum of weights * grad_weights, which the projection is.
+  /// In half precision the rounding of the result would be the largest error of the other way.
+  void project(const Block<A>& block, const Memory& m) const {
+    for (int64_t query = 0; query < block.queries; query += V::size) {
+      const V normalizer = V::load(m.logsumexp + query);
+      V sum(A(0));
+      for (int64_t key = 0; key < block.visible(query); ++key) {
+        const V weight = math::exp_nonpositive(V::load(m.weights[key] + query) - normalizer);
+        sum = fma(weight, V::load(m.grad_scores[key] + query), sum);
+      }
+      sum.store(m.projection + query);
+    }
+  }
+
+  /// to[key] += the sum of weights[key][query] * rows[query].
+  void accumulate_keys(const Block<A>& block, Rows<A> weights, Rows<const A> rows, int64_t vectors,
+                       Rows<A> to) const {
+    block.for_strips([&](int64_t key, int64_t keys, int64_t query) {
+      product<Into::kAdd, A>(keys, vectors, block.queries - query,
+                             {weights[key] + query, weights.stride, 1}, {rows[query], rows.stride},
+                             {to[block.first_key + key], to.stride});
+    });
   }
 
   void head(int64_t b, int64_t h, int64_t kv, const Memory& m) const {
@@ -150,29 +165,20 @@ struct Backward {
           vector_rows(grad_output.at(b, h, first), grad_output.row, queries, m.grad_out_rows);
       const int64_t visible = extents.visible_keys(first + queries);
       for (int64_t n = 0; n < visible; n += kBlockKeys) {
-        const Block<A> block{first, queries, n, std::min(kBlockKeys, visible - n), m.weights};
-        const auto k = computed_rows(key.at(b, kv, n), key.row, block.keys, width, m.copies);
-        const auto v = computed_rows(value.at(b, kv, n), value.row, block.keys, width,
+        const int64_t count = std::min(kBlockKeys, visible - n);
+        const Block<A> block{first, queries, n, count, m.weights, extents.causal};
+        const auto k = computed_rows(key.at(b, kv, n), key.row, count, width, m.copies);
+        const auto v = computed_rows(value.at(b, kv, n), value.row, count, width,
                                      m.copies + kBlockKeys * width);
-        product<Into::kSet, A>(block.keys, block.vectors(), width, {k.data, k.stride, 1},
-                               {m.q.data, m.q.stride}, m.weights);
-        product<Into::kSet, A>(block.keys, block.vectors(), width, {v.data, v.stride, 1},
-                               {m.grad_out.data, m.grad_out.stride}, m.grad_scores);
+        multiply_into_scores(block, k, m.q, width, m.weights);
+        multiply_into_scores(block, v, m.grad_out, width, m.grad_scores);
         add_bias<T>(bias, b, h, block);
         if (extents.causal) hide_later_keys(block);
-        differentiate(block, visible <= kBlockKeys, m);
-        product<Into::kAdd, A>(block.keys, vectors, queries, {m.weights.data, m.weights.stride, 1},
-                               grad_out, {m.grad_value[n], m.grad_value.stride});
-        product<Into::kAdd, A>(block.keys, vectors, queries,
-                               {m.grad_scores.data, m.grad_scores.stride, 1}, q,
-                               {m.grad_key[n], m.grad_key.stride});
-        const Broadcast<A> keys{k.data, 1, k.stride};
-        const Rows<const A> grad_scores{m.grad_scores.data, m.grad_scores.stride};
-        if (n == 0) {
-          product<Into::kSet, A>(width, block.vectors(), block.keys, keys, grad_scores, m.grad_q);
-        } else {
-          product<Into::kAdd, A>(width, block.vectors(), block.keys, keys, grad_scores, m.grad_q);
-        }
+        if (detail::is_reduced<T> && visible <= kBlockKeys) project(block, m);
+        differentiate(block, m);
+        accumulate_keys(block, m.weights, grad_out, vectors, m.grad_value);
+        accumulate_keys(block, m.grad_scores, q, vectors, m.grad_key);
+        accumulate_queries<A>(block, k, m.grad_scores, width, m.grad_q, nullptr);
       }
       transpose_out<T, A>({m.grad_q.data, m.grad_q.stride}, width, queries, nullptr,
                           grad_query.at(b, h, first), grad_query.row);
