@@ -245,6 +245,18 @@ def test_layer_in_every_dtype(kind, batch, hidden, dtype):
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_layer_larger_than_a_block_of_the_product(kind, dtype):
+    """More than 256 rows, an input of more than 256, more than 512 columns of gates."""
+    torch.manual_seed(0)
+    states, parameters = layer_arguments(kind, 270, 150, 1, 31, dtype=dtype)
+    x = torch.randn(9, 31, 270, dtype=dtype)
+    given = [t.requires_grad_() for t in (x, *states, *parameters)]
+    n = len(states)
+    assert_agrees(lambda x, *rest: run_layer(kind, x, rest[:n], rest[n:]), *given, factor=4)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_packed_layer_from_given_states(kind):
     torch.manual_seed(0)

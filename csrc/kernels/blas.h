@@ -33,6 +33,12 @@ template <class T>
 void gemm_in_thread(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta,
                     T* c, int64_t c_stride);
 
+/// C = A B, or C += A B, by our own kernel, of float or double: where the BLAS's packing and its
+/// calls weigh (an inner dimension or a side of some hundreds or less). Split among the threads.
+template <class T>
+void gemm_blocked(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
+                  int64_t c_stride);
+
 /// Sum of x[i * x_stride] * y[i * y_stride]; the same types, Half and BFloat16 (summed in float).
 template <class T>
 T dot(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride);

@@ -1,8 +1,7 @@
-// The leaves of matrix multiplication: BLAS calls, the integer loop, the split into strips.
+// The leaves of matrix multiplication: BLAS calls and the integer loop.
 //
 // BLAS is column-major: the row-major product C = A B is its C^T = B^T A^T, so operands swap and
-// no flag changes. A strip is a range of rows of C or of its columns, whichever side is longer;
-// each repeats the packing of the operand it shares, which costs about 1 % at 128 rows a strip.
+// no flag changes.
 
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
@@ -12,9 +11,9 @@
 #include <type_traits>
 
 #include "kernels/blas.h"
+#include "kernels/gemm_strips.h"
 #include "loops/dtype.h"
 #include "runtime/blas_threads.h"
-#include "runtime/thread_pool.h"
 
 extern "C" {
 void sgemm_(const char*, const char*, const int*, const int*, const int*, const float*,
@@ -107,28 +106,6 @@ void loop(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T 
   }
 }
 
-template <class T>
-Matrix<T> skip(Matrix<T> matrix, int64_t rows, int64_t columns) {
-  const int64_t offset =
-      matrix.transposed ? columns * matrix.stride + rows : rows * matrix.stride + columns;
-  return {matrix.data + offset, matrix.stride, matrix.transposed};
-}
-
-/// Length of a strip of a side of C: two strips a thread, so that one thread alone can make up for
-/// a thread that is not running, but none so thin that packing would cost more than it saves.
-int64_t strip_length(int64_t side, double operations) {
-  constexpr double operations_worth_a_thread = 1e6;  // about 10 us of a core's sgemm
-  constexpr int64_t thinnest = 16;
-  const int64_t strips =
-      std::min<int64_t>({static_cast<int64_t>(operations / operations_worth_a_thread),
-                         2 * int64_t{num_threads()}, side / thinnest});
-  if (num_threads() == 1 || strips <= 1) {
-    return side;
-  }
-  const int64_t length = (side + strips - 1) / strips;
-  return (length + thinnest - 1) / thinnest * thinnest;
-}
-
 template <class T, bool conjugate>
 T dot_loop(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride) {
   using W = typename Wrapping<opmath_t<T>>::type;
@@ -162,25 +139,10 @@ void gemm_in_thread(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matri
 template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
           int64_t c_stride) {
-  if (m == 0 || n == 0) {
-    return;
-  }
-  const bool by_rows = m >= n;
-  const int64_t side = by_rows ? m : n;
-  const int64_t length = strip_length(side, 2.0 * m * n * std::max<int64_t>(k, 1));
-  if (length >= side) {
-    return gemm_in_thread(m, n, k, alpha, a, b, beta, c, c_stride);
-  }
-  parallel_for(0, (side + length - 1) / length, 1, [&](int64_t begin, int64_t end) {
-    const int64_t first = begin * length;
-    const int64_t count = std::min(end * length, side) - first;
-    if (by_rows) {
-      gemm_in_thread(count, n, k, alpha, skip(a, first, 0), b, beta, c + first * c_stride,
-                     c_stride);
-    } else {
-      gemm_in_thread(m, count, k, alpha, a, skip(b, 0, first), beta, c + first, c_stride);
-    }
-  });
+  for_strips(m, n, k, a, b, c, c_stride,
+             [&](int64_t rows, int64_t columns, Matrix<T> left, Matrix<T> right, T* to) {
+               gemm_in_thread(rows, columns, k, alpha, left, right, beta, to, c_stride);
+             });
 }
 
 template <class T>

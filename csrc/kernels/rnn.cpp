@@ -106,7 +106,7 @@ std::tuple<Tensor, Tensor, Tensor> thnn_fused_lstm_cell(const Tensor& input_gate
                  load_lanes(from_hidden.data + row + at, lanes) +
                  load_lanes(bias.data() + at, lanes);
         };
-        const V in = sigmoid(gate(0)), forget = sigmoid(gate(1)), cell = math::tanh(gate(2)),
+        const V in = sigmoid(gate(0)), forget = sigmoid(gate(1)), cell = rnn::tanh(gate(2)),
                 out = sigmoid(gate(3));
         const V c = fma(forget, load_lanes(state.data + n * hidden + i, lanes), in * cell);
         T* saved = gates_out + row + i;
@@ -115,7 +115,7 @@ std::tuple<Tensor, Tensor, Tensor> thnn_fused_lstm_cell(const Tensor& input_gate
         store_lanes<T>(cell, saved + 2 * hidden, lanes);
         store_lanes<T>(out, saved + 3 * hidden, lanes);
         store_lanes<T>(c, cy_out + n * hidden + i, lanes);
-        store_lanes<T>(out * math::tanh(c), hy_out + n * hidden + i, lanes);
+        store_lanes<T>(out * rnn::tanh(c), hy_out + n * hidden + i, lanes);
       });
     });
   });
@@ -145,7 +145,7 @@ std::tuple<Tensor, Tensor, Tensor> thnn_fused_lstm_cell_backward_impl(
             const V in = load_lanes(gates, lanes), forget = load_lanes(gates + hidden, lanes),
                     cell = load_lanes(gates + 2 * hidden, lanes),
                     out = load_lanes(gates + 3 * hidden, lanes);
-            const V squashed = math::tanh(load_lanes(after.data + at, lanes));
+            const V squashed = rnn::tanh(load_lanes(after.data + at, lanes));
             const V ghy = load_or_zero(from_hy.data, at, lanes);
             const V gc =
                 fma(ghy * out, one - squashed * squashed, load_or_zero(from_cy.data, at, lanes));
@@ -189,7 +189,7 @@ std::tuple<Tensor, Tensor> thnn_fused_gru_cell(const Tensor& input_gates,
         const V reset = sigmoid(part(from_input.data, 0) + part(from_hidden.data, 0) + added(0));
         const V update = sigmoid(part(from_input.data, 1) + part(from_hidden.data, 1) + added(1));
         const V from_state = part(from_hidden.data, 2) + added(3);
-        const V fresh = math::tanh(fma(reset, from_state, part(from_input.data, 2) + added(2)));
+        const V fresh = rnn::tanh(fma(reset, from_state, part(from_input.data, 2) + added(2)));
         const V h = load_lanes(state.data + n * hidden + i, lanes);
         T* to = saved + n * 5 * hidden + i;
         store_lanes<T>(reset, to, lanes);

@@ -20,8 +20,8 @@
 #include <vector>
 
 #include "kernels/blas.h"
+#include "kernels/gemm_panels.h"
 #include "kernels/rnn_gates.h"
-#include "kernels/rnn_product.h"
 #include "kernels/rnn_sequence.h"
 #include "loops/dtype.h"
 
@@ -66,7 +66,7 @@ void differentiate(const Row<T>& row, int64_t hidden, int64_t i, Count lanes) {
   if (row.grad_output) g = g + load_lanes(row.grad_output + i, lanes);
   if constexpr (kind == Kind::kLstm) {
     const V in = gate(0), forget = gate(1), cell = gate(2), out = gate(3);
-    const V squashed = math::tanh(load_lanes(row.cell + i, lanes));
+    const V squashed = tanh(load_lanes(row.cell + i, lanes));
     const V grad_c = fma(g * out, one - squashed * squashed, load_lanes(row.grad_cell + i, lanes));
     put(0, grad_c * cell * in * (one - in));
     put(1, grad_c * load_lanes(row.cell_before + i, lanes) * forget * (one - forget));
@@ -113,7 +113,8 @@ class Pass {
     const int64_t hidden = shape.hidden;
     for (int64_t d = 0; d < shape.directions; ++d) {
       packed_.emplace_back(
-          given.weights[d].hidden, (hidden + width_ - 1) / width_, groups_, depth(), hidden, 1,
+          given.weights[d].hidden.const_data_ptr<T>(), (hidden + width_ - 1) / width_, groups_,
+          depth(), hidden, 1,
           [&](int64_t panel, int64_t group) { return panel * width_ + group * Vec<T>::size; },
           [&](int64_t) { return hidden; });
     }
@@ -171,14 +172,14 @@ class Pass {
     const int64_t hidden = shape_.hidden;
     const T* const from =
         grad_gates(direction, steps_.first[t] + begin) + (kind == Kind::kGru ? hidden : 0);
-    Target<T> to{grad_hx_ + (direction * steps_.batch() + begin) * hidden, hidden};
+    blas::Target<T> to{grad_hx_ + (direction * steps_.batch() + begin) * hidden, hidden};
     to.add.fill(kind == Kind::kGru);
     for (int64_t panel = 0; panel * width_ < hidden; ++panel) {
       for (int g = 0; g < groups_; ++g) {
         to.offset[g] = panel * width_ + g * Vec<T>::size;
         to.lanes[g] = static_cast<int>(std::clamp<int64_t>(hidden - to.offset[g], 0, Vec<T>::size));
       }
-      packed_[direction].multiply(panel, end - begin, from, columns * hidden, to,
+      packed_[direction].multiply(panel, end - begin, {from, columns * hidden}, to,
                                   [](int64_t, int64_t) {});
     }
   }
@@ -188,9 +189,9 @@ class Pass {
   const T *const gates_, *const cells_, *const output_, *const hx_, *const cx_, *const grad_output_;
   T *const grad_gates_, *const grad_hx_, *const grad_cx_;
   const bool hx_wanted_;
-  const int groups_ = neighbours<T>(shape_.hidden);
+  const int groups_ = blas::neighbours<T>(shape_.hidden);
   const int64_t width_ = groups_ * Vec<T>::size;
-  std::vector<Packed<T>> packed_;
+  std::vector<blas::Packed<T>> packed_;
 };
 
 /// The states that the steps started from, in the order of the rows.
@@ -241,23 +242,25 @@ void parameters(const Shape& shape, const Steps& steps, const Given& given, cons
   if (asked.input) result.input = at::empty_like(weights.input);
   for (const Part& part : input_parts(shape)) {
     if (asked.input) {
-      blas::gemm<T>(part.count, shape.input, steps.total, T(1), {data + part.column, stride, true},
-                    {given.x.const_data_ptr<T>(), shape.input}, T(0),
-                    result.input.mutable_data_ptr<T>() + part.row * shape.input, shape.input);
+      blas::gemm_blocked<T>(
+          part.count, shape.input, steps.total, {data + part.column, stride, true},
+          {given.x.const_data_ptr<T>(), shape.input}, false,
+          result.input.mutable_data_ptr<T>() + part.row * shape.input, shape.input);
     }
     if (wanted.x) {
       const bool first = direction == 0 && part.row == 0;
-      blas::gemm<T>(steps.total, shape.input, part.count, T(1), {data + part.column, stride},
-                    {weights.input.const_data_ptr<T>() + part.row * shape.input, shape.input},
-                    first ? T(0) : T(1), gradients.x.mutable_data_ptr<T>(), shape.input);
+      blas::gemm_blocked<T>(
+          steps.total, shape.input, part.count, {data + part.column, stride},
+          {weights.input.const_data_ptr<T>() + part.row * shape.input, shape.input}, !first,
+          gradients.x.mutable_data_ptr<T>(), shape.input);
     }
   }
   if (asked.hidden) {
     result.hidden = at::empty_like(weights.hidden);
     const Tensor states = states_before<T>(shape, steps, given, saved.output, direction);
-    blas::gemm<T>(depth, hidden, steps.total, T(1), {data + before, stride, true},
-                  {states.const_data_ptr<T>(), hidden}, T(0), result.hidden.mutable_data_ptr<T>(),
-                  hidden);
+    blas::gemm_blocked<T>(depth, hidden, steps.total, {data + before, stride, true},
+                          {states.const_data_ptr<T>(), hidden}, false,
+                          result.hidden.mutable_data_ptr<T>(), hidden);
   }
   if (!asked.input_bias && !asked.hidden_bias) return;
   const Tensor sums = gates.sum(0);

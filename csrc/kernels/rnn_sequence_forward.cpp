@@ -2,7 +2,7 @@
 //
 // The input's part of all gates of all steps is one product through the BLAS, into the buffer of
 // gates. Then each task (rnn_sequence.h) walks its sequences step by step: for each panel of hidden
-// units the recurrent product adds the state's part (rnn_product.h), and the gates follow at once,
+// units the recurrent product adds the state's part (gemm_panels.h), and the gates follow at once,
 // while their sums are in the first-level cache; the activated gates replace the sums, which is
 // what the backward pass needs. hy and cy hold the running state: a sequence that has ended leaves
 // its last state there.
@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "kernels/blas.h"
+#include "kernels/gemm_panels.h"
 #include "kernels/rnn_gates.h"
-#include "kernels/rnn_product.h"
 #include "kernels/rnn_sequence.h"
 #include "loops/dtype.h"
 
@@ -49,7 +49,7 @@ void activate(const Row<T>& row, int64_t hidden, int64_t i, Count lanes) {
     if (row.save) store_lanes<T>(value, row.gates + gate * hidden + i, lanes);
   };
   if constexpr (kind == Kind::kLstm) {
-    const V in = sigmoid(sum(0)), forget = sigmoid(sum(1)), cell = math::tanh(sum(2)),
+    const V in = sigmoid(sum(0)), forget = sigmoid(sum(1)), cell = tanh(sum(2)),
             out = sigmoid(sum(3));
     const V c = fma(forget, load_lanes(row.cell + i, lanes), in * cell);
     keep(0, in);
@@ -58,10 +58,10 @@ void activate(const Row<T>& row, int64_t hidden, int64_t i, Count lanes) {
     keep(3, out);
     store_lanes<T>(c, row.cell + i, lanes);
     if (row.save) store_lanes<T>(c, row.saved_cell + i, lanes);
-    store_lanes<T>(out * math::tanh(c), row.output + i, lanes);
+    store_lanes<T>(out * tanh(c), row.output + i, lanes);
   } else if constexpr (kind == Kind::kGru) {
     const V reset = sigmoid(sum(0)), update = sigmoid(sum(1)), from_state = sum(3);
-    const V fresh = math::tanh(fma(reset, from_state, sum(2)));
+    const V fresh = tanh(fma(reset, from_state, sum(2)));
     keep(0, reset);
     keep(1, update);
     keep(2, fresh);
@@ -69,7 +69,7 @@ void activate(const Row<T>& row, int64_t hidden, int64_t i, Count lanes) {
     const V h = load_lanes(row.state + i, lanes);
     store_lanes<T>(fma(h - fresh, update, fresh), row.output + i, lanes);
   } else if constexpr (kind == Kind::kTanh) {
-    store_lanes<T>(math::tanh(sum(0)), row.output + i, lanes);
+    store_lanes<T>(tanh(sum(0)), row.output + i, lanes);
   } else {
     store_lanes<T>(maximum(sum(0), V(T(0))), row.output + i, lanes);
   }
@@ -92,7 +92,8 @@ class Pass {
     for (int64_t d = 0; d < shape.directions; ++d) {
       const Weights& weights = given.weights[d];
       packed_.emplace_back(
-          weights.hidden, (hidden + width_ - 1) / width_, groups_, hidden, 1, hidden,
+          weights.hidden.const_data_ptr<T>(), (hidden + width_ - 1) / width_, groups_, hidden, 1,
+          hidden,
           [&](int64_t panel, int64_t group) {
             return unit(panel, group) + (is_gated(kind) ? group * hidden : 0);
           },
@@ -122,9 +123,9 @@ class Pass {
     return panel * width_ + (is_gated(kind) ? 0 : group * Vec<T>::size);
   }
 
-  Target<T> target(int64_t panel, T* gates) const {
+  blas::Target<T> target(int64_t panel, T* gates) const {
     const int64_t hidden = shape_.hidden;
-    Target<T> to{gates, columns * hidden};
+    blas::Target<T> to{gates, columns * hidden};
     for (int g = 0; g < groups_; ++g) {
       // GRU's hidden part of new stands alone, in the fourth column, for reset to multiply.
       const bool alone = kind == Kind::kGru && g == 2;
@@ -156,7 +157,7 @@ class Pass {
     for (int64_t panel = 0; panel * width_ < hidden; ++panel) {
       const int64_t first_unit = panel * width_, end_unit = std::min(first_unit + width_, hidden);
       packed_[direction].multiply(
-          panel, rows, state, hidden, target(panel, gates), [&](int64_t r, int64_t last) {
+          panel, rows, {state, hidden}, target(panel, gates), [&](int64_t r, int64_t last) {
             for (; r < last; ++r) {
               const Row<T> now = row(r);
               for_lanes<T>(first_unit, end_unit, [&](int64_t i, auto lanes) {
@@ -178,10 +179,10 @@ class Pass {
   T* const cy_;
   T* const cells_;
   const bool save_;
-  const int groups_ = is_gated(kind) ? gate_count(kind) : neighbours<T>(shape_.hidden);
+  const int groups_ = is_gated(kind) ? gate_count(kind) : blas::neighbours<T>(shape_.hidden);
   // Hidden units of a panel: a vector's with all their gates, or a vector's for each group.
   const int64_t width_ = (is_gated(kind) ? 1 : groups_) * Vec<T>::size;
-  std::vector<Packed<T>> packed_;
+  std::vector<blas::Packed<T>> packed_;
   std::vector<std::vector<T>> bias_;
 };
 
@@ -190,10 +191,10 @@ void multiply_input(const Shape& shape, const Steps& steps, const Given& given,
                     const Tensor& gates) {
   const int64_t stride = gate_columns(shape.kind) * shape.hidden;
   for (int64_t d = 0; d < shape.directions; ++d) {
-    blas::gemm<T>(steps.total, gate_count(shape.kind) * shape.hidden, shape.input, T(1),
-                  {given.x.const_data_ptr<T>(), shape.input},
-                  {given.weights[d].input.const_data_ptr<T>(), shape.input, true}, T(0),
-                  gates.mutable_data_ptr<T>() + d * steps.total * stride, stride);
+    blas::gemm_blocked<T>(steps.total, gate_count(shape.kind) * shape.hidden, shape.input,
+                          {given.x.const_data_ptr<T>(), shape.input},
+                          {given.weights[d].input.const_data_ptr<T>(), shape.input, true}, false,
+                          gates.mutable_data_ptr<T>() + d * steps.total * stride, stride);
   }
 }
 

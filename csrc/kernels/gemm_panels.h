@@ -1,14 +1,12 @@
-// The recurrent product of a step, C (+)= A B: A has a few rows of a state or of gate gradients, B
-// is a weight packed once a sequence. Small products are too short for a BLAS call, and what
-// follows them (the gates) wants their result while it is in the first-level cache.
+// Small products C (+)= A B by registers: A has a few rows, B is packed in panels. For products too
+// short for a BLAS call, or whose result something wants while it is in the first-level cache (the
+// gates of recurrent layers); gemm_blocked.cpp makes whole products of them.
 //
-// B is packed in panels of `groups` vectors of columns: panel[k][group][lane]. For the forward pass
-// the groups are the gates of one vector of hidden units, so that a panel holds all that those
-// units' gates need; for the backward pass they are neighbouring columns. Loops: panels outside,
-// then blocks of rows, so that a panel is read from the second-level cache once a block and the
-// rows stay in the first. A block keeps rows x groups accumulators in registers through all of k:
-// 24 of the 32 registers of AVX-512 and NEON, 12 of the 16 of AVX2. k runs in order within an
-// accumulator whatever the block, so a row's bits depend neither on the batch nor on the threads.
+// A panel is up to four groups, each a vector of columns: panel[k][group][lane]. The groups may be
+// neighbours or lie anywhere (the gates of one vector of hidden units). A block keeps rows x groups
+// accumulators in registers through all of k: 24 of the 32 registers of AVX-512 and NEON, 12 of the
+// 16 of AVX2. k runs in order within an accumulator whatever the block, so an element's bits depend
+// neither on how many rows there are nor on the threads.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -23,7 +21,7 @@
 #include "loops/vec.h"
 #include "runtime/thread_pool.h"
 
-namespace alt::kernels::rnn {
+namespace alt::blas {
 
 #if defined(__AVX512F__) || defined(__aarch64__)
 inline constexpr int kAccumulators = 24;
@@ -61,9 +59,15 @@ struct Target {
   std::array<bool, kMostGroups> add{};
 };
 
+/// Rows of A: element (r, k) is data[r * stride + k * step].
+template <class T>
+struct Rows {
+  const T* data;
+  int64_t stride, step = 1;
+};
+
 template <class T, int groups, int rows>
-void multiply_block(int64_t depth, const T* a, int64_t a_stride, const T* panel,
-                    const Target<T>& target) {
+void multiply_block(int64_t depth, Rows<T> a, const T* panel, const Target<T>& target) {
   using V = Vec<T>;
   V sum[rows][groups];
 #pragma GCC unroll 24
@@ -77,7 +81,7 @@ void multiply_block(int64_t depth, const T* a, int64_t a_stride, const T* panel,
     for (int g = 0; g < groups; ++g) b[g] = V::load(panel + g * V::size);
 #pragma GCC unroll 24
     for (int r = 0; r < rows; ++r) {
-      const V factor(a[r * a_stride + k]);
+      const V factor(a.data[r * a.stride + k * a.step]);
 #pragma GCC unroll 4
       for (int g = 0; g < groups; ++g) sum[r][g] = fma(factor, b[g], sum[r][g]);
     }
@@ -90,15 +94,15 @@ void multiply_block(int64_t depth, const T* a, int64_t a_stride, const T* panel,
       if (target.lanes[g] == V::size) {
         (target.add[g] ? sum[r][g] + V::load(to) : sum[r][g]).store(to);
       } else if (target.lanes[g] > 0) {
-        const V before = target.add[g] ? load_lanes(to, target.lanes[g]) : V(T(0));
-        store_lanes<T>(sum[r][g] + before, to, target.lanes[g]);
+        const V before = target.add[g] ? kernels::load_lanes(to, target.lanes[g]) : V(T(0));
+        kernels::store_lanes<T>(sum[r][g] + before, to, target.lanes[g]);
       }
     }
   }
 }
 
 template <class T>
-using Block = void (*)(int64_t, const T*, int64_t, const T*, const Target<T>&);
+using Block = void (*)(int64_t, Rows<T>, const T*, const Target<T>&);
 
 template <class T, int groups>
 inline constexpr auto kBlocks = []<int... i>(std::integer_sequence<int, i...>) {
@@ -119,21 +123,18 @@ Block<T> find_block(int groups, int64_t rows) {
   }
 }
 
-/// A weight in panels: element (k, column) comes from source[k * k_stride + column *
+/// A matrix B in panels: element (k, column) comes from source[k * k_stride + column *
 /// column_stride].
 template <class T>
 class Packed {
  public:
   /// column(panel, group) is the first column of a group; columns from end(group) on are zero.
   template <class Column, class End>
-  Packed(const at::Tensor& weight, int64_t panels, int groups, int64_t depth, int64_t k_stride,
+  Packed(const T* source, int64_t panels, int groups, int64_t depth, int64_t k_stride,
          int64_t column_stride, Column&& column, End&& end)
-      : depth_(depth),
-        groups_(groups),
-        memory_(at::empty({panels * depth * width()}, weight.options())) {
-    const T* source = weight.const_data_ptr<T>();
+      : depth_(depth), groups_(groups), memory_(scratch(panels * depth * width())) {
     T* to = memory_.mutable_data_ptr<T>();
-    const int64_t grain = std::max<int64_t>(1, 16384 / (depth * width()));
+    const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, depth * width()));
     parallel_for(0, panels, grain, [&](int64_t begin, int64_t stop) {
       for (int64_t p = begin; p < stop; ++p) {
         for (int g = 0; g < groups; ++g) {
@@ -148,19 +149,23 @@ class Packed {
 
   int groups() const { return groups_; }
 
-  /// Rows of A times a panel, in blocks of about equal height; body(first_row, end_row) follows
-  /// each block.
+  const T* panel(int64_t index) const {
+    return memory_.const_data_ptr<T>() + index * depth_ * width();
+  }
+
+  /// `count` rows of A times a panel, in blocks of about equal height; body(first_row, end_row)
+  /// follows each block.
   template <class Body>
-  void multiply(int64_t panel, int64_t rows, const T* a, int64_t a_stride, Target<T> target,
-                Body&& body) const {
-    const T* const from = memory_.const_data_ptr<T>() + panel * depth_ * width();
+  void multiply(int64_t index, int64_t count, Rows<T> a, Target<T> target, Body&& body) const {
     const int most = block_rows(groups_);
-    const int64_t count = (rows + most - 1) / most;
+    const int64_t blocks = (count + most - 1) / most;
+    const T* const first = a.data;
     T* const data = target.data;
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t begin = i * rows / count, end = (i + 1) * rows / count;
+    for (int64_t i = 0; i < blocks; ++i) {
+      const int64_t begin = i * count / blocks, end = (i + 1) * count / blocks;
+      a.data = first + begin * a.stride;
       target.data = data + begin * target.row_stride;
-      find_block<T>(groups_, end - begin)(depth_, a + begin * a_stride, a_stride, from, target);
+      find_block<T>(groups_, end - begin)(depth_, a, panel(index), target);
       body(begin, end);
     }
   }
@@ -168,8 +173,22 @@ class Packed {
  private:
   int64_t width() const { return groups_ * Vec<T>::size; }
 
+  static at::Tensor scratch(int64_t elements) {
+    return at::empty(
+        {elements},
+        at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value).device(at::kPrivateUse1));
+  }
+
   // Tiles of a cache line of k, so that a transposing copy uses each line while it is there.
   void copy(const T* from, int64_t k_stride, int64_t column_stride, int count, T* to) const {
+    if (column_stride == 1) {
+      for (int64_t k = 0; k < depth_; ++k) {
+        (count == Vec<T>::size ? Vec<T>::load(from + k * k_stride)
+                               : kernels::load_lanes(from + k * k_stride, count))
+            .store(to + k * width());
+      }
+      return;
+    }
     constexpr int64_t tile = Vec<T>::size;
     for (int64_t begin = 0; begin < depth_; begin += tile) {
       const int64_t stop = std::min(begin + tile, depth_);
@@ -186,4 +205,4 @@ class Packed {
   at::Tensor memory_;
 };
 
-}  // namespace alt::kernels::rnn
+}  // namespace alt::blas

@@ -1,0 +1,96 @@
+// A product of our own, of float or double.
+//
+// Loops: columns of C in ranges that a packed B of 512 KiB covers (half of a second-level cache), k
+// in ranges of 256, blocks of some six rows, panels of B, and in the registers k again
+// (gemm_panels.h). A block's rows of A stay in the first-level cache for all panels; where A is
+// transposed they are packed there, a masked vector for each k. B is packed once for its range of k
+// and columns: the layout reads any strides, so a transposed operand costs no copy of its own.
+#include <algorithm>
+#include <array>
+
+#include "kernels/blas.h"
+#include "kernels/gemm_panels.h"
+#include "kernels/gemm_strips.h"
+
+namespace alt::blas {
+namespace {
+
+constexpr int64_t kDepth = 256;
+constexpr int64_t kPackedBytes = 512 * 1024;
+constexpr int64_t kBlocksAtOnce = 4;
+constexpr int kMostRows = kBlocksAtOnce * 12;
+
+/// Rows [row, row + count) of A for k in [k, k + depth): where they are, or packed in `buffer`.
+template <class T>
+Rows<T> rows_of(Matrix<T> a, int64_t row, int64_t count, int64_t k, int64_t depth, T* buffer) {
+  if (!a.transposed) return {a.data + row * a.stride + k, a.stride};
+  const T* from = a.data + k * a.stride + row;
+  for (int64_t i = 0; i < depth; ++i, from += a.stride) {
+    kernels::for_lanes<T>(0, count, [&](int64_t r, auto lanes) {
+      kernels::store_lanes<T>(kernels::load_lanes(from + r, lanes), buffer + i * count + r, lanes);
+    });
+  }
+  return {buffer, 1, count};
+}
+
+template <class T>
+void multiply(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
+              int64_t c_stride) {
+  const int groups = neighbours<T>(n), most = block_rows(groups);
+  const int64_t width = groups * Vec<T>::size;
+  const int64_t range = std::max<int64_t>(1, kPackedBytes / (kDepth * width * sizeof(T)));
+  const int64_t blocks = (m + most - 1) / most;
+  alignas(64) std::array<T, kDepth * kMostRows> buffer;
+  for (int64_t first = 0; first < n; first += range * width) {
+    const int64_t panels = std::min(range, (n - first + width - 1) / width);
+    for (int64_t l = 0; l < std::max<int64_t>(k, 1); l += kDepth) {
+      const int64_t depth = std::min(kDepth, k - l);
+      const int64_t k_stride = b.transposed ? 1 : b.stride;
+      const int64_t column_stride = b.transposed ? b.stride : 1;
+      const Packed<T> packed(
+          b.data + l * k_stride, panels, groups, depth, k_stride, column_stride,
+          [&](int64_t panel, int64_t g) { return first + panel * width + g * Vec<T>::size; },
+          [&](int64_t) { return n; });
+      for (int64_t some = 0; some < blocks; some += kBlocksAtOnce) {
+        const int64_t end = std::min(some + kBlocksAtOnce, blocks);
+        const auto row_of = [&](int64_t block) { return block * m / blocks; };
+        const Rows<T> rows =
+            rows_of(a, row_of(some), row_of(end) - row_of(some), l, depth, buffer.data());
+        for (int64_t i = some; i < end; ++i) {
+          const int64_t row = row_of(i), count = row_of(i + 1) - row;
+          const Rows<T> block_rows{rows.data + (row - row_of(some)) * rows.stride, rows.stride,
+                                   rows.step};
+          const auto block = find_block<T>(groups, count);
+          Target<T> to{c + row * c_stride, c_stride};
+          to.add.fill(add || l > 0);
+          for (int64_t panel = 0; panel < panels; ++panel) {
+            for (int g = 0; g < groups; ++g) {
+              to.offset[g] = first + panel * width + g * Vec<T>::size;
+              to.lanes[g] =
+                  static_cast<int>(std::clamp<int64_t>(n - to.offset[g], 0, Vec<T>::size));
+            }
+            block(depth, block_rows, packed.panel(panel), to);
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void gemm_blocked(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
+                  int64_t c_stride) {
+  for_strips(m, n, k, a, b, c, c_stride,
+             [&](int64_t rows, int64_t columns, Matrix<T> left, Matrix<T> right, T* to) {
+               multiply(rows, columns, k, left, right, add, to, c_stride);
+             });
+}
+
+template void gemm_blocked<float>(int64_t, int64_t, int64_t, Matrix<float>, Matrix<float>, bool,
+                                  float*, int64_t);
+template void gemm_blocked<double>(int64_t, int64_t, int64_t, Matrix<double>, Matrix<double>, bool,
+                                   double*, int64_t);
+
+}  // namespace alt::blas
