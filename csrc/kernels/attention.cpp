@@ -1,12 +1,10 @@
 // The inference paths of nn.MultiheadAttention and nn.TransformerEncoderLayer, composed of alt's
-// own operators.
-//
-// F.scaled_dot_product_attention needs nothing here: without a fused kernel for the device, PyTorch
-// composes it of matrix products and a softmax. These are the operators that the modules call
-// outside of autograd.
+// own operators: what the modules call outside of autograd. attention_flash.cpp has the attention
+// of F.scaled_dot_product_attention.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_masked_softmax.h>
 #include <ATen/ops/_native_multi_head_attention.h>
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/_softmax.h>
 #include <ATen/ops/_softmax_backward_data.h>
 #include <ATen/ops/gelu.h>
@@ -107,6 +105,12 @@ std::tuple<Tensor, Tensor> native_multi_head_attention(
     q = project(query, 0, 1);
     k = project(key, 1, 1);
     v = project(value, 2, 1);
+  }
+  if (!need_weights && !(mask.has_value() && mask->defined())) {
+    const Tensor mixed = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(
+        split_heads(q, num_head), split_heads(k, num_head), split_heads(v, num_head)));
+    return {at::linear(mixed.transpose(1, 2).reshape(query.sizes()), proj_weight, proj_bias),
+            Tensor()};
   }
   const double scale = 1 / std::sqrt(static_cast<double>(embed_dim / num_head));
   const Tensor heads = split_heads(q.mul(scale).contiguous(), num_head);
