@@ -60,8 +60,15 @@ void for_each_row(int64_t planes, const Extent& output, int64_t work_a_row, Body
   const int64_t rows = output[0] * output[1];
   const int64_t grain = 32768 / std::max<int64_t>(work_a_row, 1) + 1;
   parallel_for(0, planes * rows, grain, [&](int64_t begin, int64_t end) {
+    // Counted on, for a division takes as long as a short row.
+    int64_t plane = begin / rows, d = begin % rows / output[1], h = begin % output[1];
     for (int64_t index = begin; index < end; ++index) {
-      body(index / rows, index % rows / output[1], index % output[1]);
+      body(plane, d, h);
+      if (++h < output[1]) continue;
+      h = 0;
+      if (++d < output[0]) continue;
+      d = 0;
+      ++plane;
     }
   });
 }

@@ -1,18 +1,20 @@
 // Max pooling with indices, plain and adaptive, in two and three dimensions, and the gradients.
 //
-// Forward, a row of outputs at a time: each element of the window in turn is compared with the
-// maxima so far, so the inner loop runs along the row. The first of equal elements wins, and the
-// last of several NaNs, as in stock. Indices count within an input plane. Backward, a plane at a
-// time: each output's gradient is added at its index.
+// Forward, a row of outputs at a time, with what the borders cut from the windows worked out once
+// before. Windows of 2 x 2 and 3 x 3 elements are unrolled, so that the loop along the row runs in
+// lanes. The first of equal elements wins, and the last of several NaNs, as in stock. Indices count
+// within an input plane. Backward, a plane at a time: each output's gradient is added at its index.
 
 #include <ATen/TensorUtils.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/Pool.h>
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <limits>
 #include <tuple>
 #include <type_traits>
+#include <vector>
 
 #include "kernels/pool.h"
 
@@ -36,45 +38,112 @@ bool replaces(T value, T maximum) {
   return value > maximum || value != value;
 }
 
-/// The first position of a window that is inside the image.
-int64_t first_inside(int64_t start, int64_t dilation) {
-  return start >= 0 ? start : start + (-start + dilation - 1) / dilation * dilation;
+/// What of the windows along one dimension is inside the image.
+struct Span {
+  int64_t start;  // the first position inside
+  int64_t taps;   // elements of the window from there on that are inside; none in a window that
+                  // only padding is in
+};
+
+/// The spans of all outputs along dimension `i`.
+std::vector<Span> spans(const Geometry& g, int i) {
+  std::vector<Span> result(static_cast<size_t>(g.output[i]));
+  for (int64_t o = 0; o < g.output[i]; ++o) {
+    const int64_t start = o * g.stride[i] - g.padding[i];
+    const int64_t before = start >= 0 ? 0 : (-start + g.dilation[i] - 1) / g.dilation[i];
+    const int64_t first = start + before * g.dilation[i];
+    const int64_t inside =
+        first < g.input[i] ? (g.input[i] - 1 - first) / g.dilation[i] + 1 : int64_t{0};
+    result[static_cast<size_t>(o)] = {first, std::clamp<int64_t>(g.kernel[i] - before, 0, inside)};
+  }
+  return result;
+}
+
+/// A pooling's windows, worked out once for all planes.
+struct Windows {
+  explicit Windows(const Geometry& geometry)
+      : g(geometry), depth(spans(g, 0)), height(spans(g, 1)), width(spans(g, 2)) {
+    const auto whole = [&](const Span& span) { return span.taps == g.kernel[2]; };
+    const auto begin = std::find_if(width.begin(), width.end(), whole);
+    first_whole = begin - width.begin();
+    last_whole = std::find_if_not(begin, width.end(), whole) - width.begin();
+  }
+
+  const Geometry& g;
+  std::vector<Span> depth, height, width;
+  int64_t first_whole, last_whole;  // outputs of a row whose windows the sides do not cut
+};
+
+/// The maximum of one window, with its elements counted in any number of dimensions.
+template <class T>
+void max_of_window(const Geometry& g, const T* plane, const Span& z, const Span& y, const Span& x,
+                   T& maximum, int64_t& index) {
+  const int64_t corner = (z.start * g.input[1] + y.start) * g.input[2] + x.start;
+  T best = lowest<T>();
+  int64_t place = corner;
+  for (int64_t kz = 0; kz < z.taps; ++kz) {
+    for (int64_t ky = 0; ky < y.taps; ++ky) {
+      const int64_t row =
+          corner + (kz * g.dilation[0] * g.input[1] + ky * g.dilation[1]) * g.input[2];
+      for (int64_t kx = 0; kx < x.taps; ++kx) {
+        const int64_t position = row + kx * g.dilation[2];
+        const bool take = replaces(plane[position], best);
+        best = take ? plane[position] : best;
+        place = take ? position : place;
+      }
+    }
+  }
+  maximum = best;
+  index = place;
+}
+
+/// The maxima of `n` whole windows of kernel x kernel elements, `stride` apart; `corner` is the
+/// first window's place in the plane. Places within a window are 32-bit numbers, which fill as many
+/// lanes as floats do.
+template <int kernel, class T>
+void max_of_squares(const T* from, int64_t corner, int64_t stride, int32_t right, int32_t down,
+                    int64_t n, T* maximum, int64_t* index) {
+  for (int64_t w = 0; w < n; ++w) {
+    const T* window = from + w * stride;
+    T best = window[0];
+    int32_t place = 0;
+#pragma GCC unroll 9
+    for (int k = 1; k < kernel * kernel; ++k) {
+      const int32_t offset = k / kernel * down + k % kernel * right;
+      const T value = window[offset];
+      const bool take = (value > best) | (value != value);
+      best = take ? value : best;
+      place = take ? offset : place;
+    }
+    maximum[w] = best;
+    index[w] = corner + w * stride + place;
+  }
 }
 
 template <class T>
-void max_row(const Geometry& g, const T* plane, int64_t d, int64_t h, T* maximum, int64_t* index) {
-  const int64_t z0 = d * g.stride[0] - g.padding[0];
-  const int64_t y0 = h * g.stride[1] - g.padding[1];
-  const int64_t corner =
-      (first_inside(z0, g.dilation[0]) * g.input[1] + first_inside(y0, g.dilation[1])) * g.input[2];
-  for (int64_t w = 0; w < g.output[2]; ++w) {
-    maximum[w] = lowest<T>();
-    index[w] = corner + first_inside(w * g.stride[2] - g.padding[2], g.dilation[2]);
-  }
-  for (int64_t kz = 0; kz < g.kernel[0]; ++kz) {
-    const int64_t z = z0 + kz * g.dilation[0];
-    if (outside(z, g.input[0])) {
-      continue;
+void max_row(const Windows& windows, const T* plane, int64_t d, int64_t h, T* maximum,
+             int64_t* index) {
+  const Geometry& g = windows.g;
+  const Span& z = windows.depth[static_cast<size_t>(d)];
+  const Span& y = windows.height[static_cast<size_t>(h)];
+  const auto some = [&](int64_t begin, int64_t end) {
+    for (int64_t w = begin; w < end; ++w) {
+      max_of_window(g, plane, z, y, windows.width[static_cast<size_t>(w)], maximum[w], index[w]);
     }
-    for (int64_t ky = 0; ky < g.kernel[1]; ++ky) {
-      const int64_t y = y0 + ky * g.dilation[1];
-      if (outside(y, g.input[1])) {
-        continue;
-      }
-      const int64_t row = (z * g.input[1] + y) * g.input[2];
-      for (int64_t kx = 0; kx < g.kernel[2]; ++kx) {
-        const int64_t x = kx * g.dilation[2] - g.padding[2];
-        const Inside inside(x, g.stride[2], g.output[2], g.input[2]);
-        for (int64_t w = inside.first; w < inside.last; ++w) {
-          const int64_t position = row + x + w * g.stride[2];
-          const T value = plane[position];
-          const bool take = replaces(value, maximum[w]);
-          maximum[w] = take ? value : maximum[w];
-          index[w] = take ? position : index[w];
-        }
-      }
-    }
-  }
+  };
+  const int64_t first = windows.first_whole;
+  const int64_t count = windows.last_whole - first;
+  const bool square = z.taps == 1 && y.taps == g.kernel[2] && (y.taps == 2 || y.taps == 3) &&
+                      count > 0 && volume(g.input) <= std::numeric_limits<int32_t>::max();
+  if (!square) return some(0, g.output[2]);
+  some(0, first);
+  const int64_t corner = (z.start * g.input[1] + y.start) * g.input[2] +
+                         windows.width[static_cast<size_t>(first)].start;
+  const auto right = static_cast<int32_t>(g.dilation[2]);
+  const auto down = static_cast<int32_t>(g.dilation[1] * g.input[2]);
+  const auto squares = y.taps == 2 ? max_of_squares<2, T> : max_of_squares<3, T>;
+  squares(plane + corner, corner, g.stride[2], right, down, count, maximum + first, index + first);
+  some(windows.last_whole, g.output[2]);
 }
 
 void max_pool(const Tensor& self, const Geometry& geometry, const char* name, const Tensor& out,
@@ -87,13 +156,13 @@ void max_pool(const Tensor& self, const Geometry& geometry, const char* name, co
     T* maximum = maxima.data<T>();
     int64_t* index = places.data<int64_t>();
     const int64_t width = geometry.output[2];
-    planes::for_each_row(geometry.planes, geometry.output, width * volume(geometry.kernel),
-                         [&](int64_t plane, int64_t d, int64_t h) {
-                           const int64_t row =
-                               ((plane * geometry.output[0] + d) * geometry.output[1] + h) * width;
-                           max_row(geometry, data + plane * volume(geometry.input), d, h,
-                                   maximum + row, index + row);
-                         });
+    const Windows windows(geometry);
+    planes::for_each_row(
+        geometry.planes, geometry.output, width * volume(geometry.kernel),
+        [&](int64_t plane, int64_t d, int64_t h) {
+          const int64_t row = ((plane * geometry.output[0] + d) * geometry.output[1] + h) * width;
+          max_row(windows, data + plane * volume(geometry.input), d, h, maximum + row, index + row);
+        });
   });
   maxima.finish();
   places.finish();
