@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from altbackend import _C
+
 _FUNCTIONS = {"sgd": "sgd", "adam": "adam", "adamw": "adam", "adagrad": "adagrad"}
-_DTYPES = (torch.float32, torch.float64)
 
 
 def fuse_by_default() -> None:
@@ -48,8 +49,5 @@ def _can_fuse(
         and len({entry is None for entry in state}) <= 1
         and not kwargs.get("differentiable")
         and not kwargs.get("capturable")
-        and all(
-            p.is_alt and p.dtype in _DTYPES and g.dtype == p.dtype and g.layout == torch.strided  # type: ignore[attr-defined]
-            for p, g in zip(params, grads, strict=True)
-        )
+        and _C.can_fuse(params, grads)
     )

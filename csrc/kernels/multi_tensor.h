@@ -105,23 +105,23 @@ void for_lanes(int64_t n, Body&& body) {
 /// `write_back()` returns to where they came from.
 class Aligned {
  public:
-  explicit Aligned(std::vector<at::Tensor> tensors) : given_(std::move(tensors)), used_(given_) {
+  explicit Aligned(std::vector<at::Tensor> tensors) : given_(std::move(tensors)) {
     const at::Tensor& first = given_[0];
     const bool alike = first.is_non_overlapping_and_dense() &&
                        std::all_of(given_.begin(), given_.end(), [&](const at::Tensor& t) {
                          return t.strides() == first.strides() && t.sizes() == first.sizes();
                        });
     if (alike) return;
-    for (at::Tensor& tensor : used_) tensor = tensor.contiguous();
+    for (const at::Tensor& tensor : given_) copies_.push_back(tensor.contiguous());
   }
-  const at::Tensor& operator[](size_t k) const { return used_[k]; }
-  int64_t numel() const { return used_[0].numel(); }
+  const at::Tensor& operator[](size_t k) const { return copies_.empty() ? given_[k] : copies_[k]; }
+  int64_t numel() const { return given_[0].numel(); }
   void write_back(size_t k) const {
-    if (!used_[k].is_same(given_[k])) given_[k].copy_(used_[k]);
+    if (!copies_.empty() && !copies_[k].is_same(given_[k])) given_[k].copy_(copies_[k]);
   }
 
  private:
-  std::vector<at::Tensor> given_, used_;
+  std::vector<at::Tensor> given_, copies_;
 };
 
 }  // namespace alt::kernels
