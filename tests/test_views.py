@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+import altbackend
+
 DEVICE = "alt"
 PROGRAMS = 10_000
 SHARDS = 20
@@ -297,3 +299,30 @@ def test_the_script_of_a_program_runs(capsys: pytest.CaptureFixture[str]) -> Non
     printed = capsys.readouterr().out
     assert str(values[0]) in printed
     assert math.prod(values[0].shape) == program.count
+
+
+@pytest.mark.parametrize("into", ["alt", "cpu"])
+@pytest.mark.parametrize("source", ["alt", "cpu"])
+def test_copies_between_layouts_devices_and_lazy_bits(into, source):
+    if into == source == "cpu":
+        return
+    x = torch.randn(6, 5, dtype=torch.complex64)
+    for given in (x, x.t(), x.conj(), x[::2], x[:, 1:], x.real, x.imag, x.imag.contiguous()):
+        for like in (given, given.mT.contiguous().mT, given.contiguous()):
+            expected = torch.zeros_like(like).copy_(given)
+            for to in (
+                torch.ones_like(like, device=into),
+                torch.ones_like(like, device=into).conj(),
+            ):
+                with altbackend.no_fallback():
+                    to.copy_(given.to(source))
+                assert torch.equal(to.cpu(), expected)
+
+
+def test_a_copy_between_overlapping_parts_is_refused():
+    x = torch.arange(8.0, device="alt")
+    with pytest.raises(RuntimeError, match="refer to a single memory location"):
+        x[:4].copy_(x[2:6])
+    assert x.tolist() == list(range(8))
+    assert x.copy_(x) is x
+    assert x[:4].copy_(x[4:]).tolist() == [4, 5, 6, 7]

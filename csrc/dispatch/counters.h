@@ -12,9 +12,10 @@ namespace alt {
 
 extern std::atomic<int64_t> native_calls;
 
-/// Called by every generated wrapper.
+/// Called by every generated wrapper. Calls that threads make at the same instant may count as one:
+/// an addition that misses none would cost a small operator a hundredth of its time.
 inline void count_native_call() {
-  native_calls.fetch_add(1, std::memory_order_relaxed);
+  native_calls.store(native_calls.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 struct FallbackRecord {

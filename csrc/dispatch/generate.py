@@ -61,7 +61,7 @@ TYPES = {
     "complex": "alt::ComplexTypes",
 }
 # Operators whose business is to cross devices.
-CROSS_DEVICE = {"_copy_from", "_copy_from_and_resize"}
+CROSS_DEVICE = {"copy_", "_copy_from", "_copy_from_and_resize"}
 # Arguments that may lie on the CPU: step counters, which torch.optim keeps there.
 ON_ANY_DEVICE = {"state_steps"}
 REDUCTIONS = {

@@ -8,12 +8,17 @@
 #include <ATen/TensorIterator.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/conj_physical.h>
+#include <ATen/ops/copy_native.h>
+#include <ATen/ops/fill_native.h>
 #include <ATen/ops/neg.h>
+#include <ATen/ops/zero_native.h>
 #include <c10/core/Scalar.h>
 #include <torch/library.h>
 
 #include <algorithm>
+#include <cstring>
 
+#include "generated/torch_compat.h"
 #include "loops/convert.h"
 #include "loops/dtype.h"
 #include "runtime/thread_pool.h"
@@ -23,6 +28,7 @@ namespace {
 
 constexpr int64_t kTile = 64;
 constexpr int64_t kGrain = 65536;
+constexpr int64_t kGrainBytes = 4 * kGrain;
 
 /// A dtype of the same size whose copies move bits: for the dtypes alt does not compute on.
 at::ScalarType bits_dtype(at::ScalarType dtype) {
@@ -107,6 +113,13 @@ at::Tensor physical(const at::Tensor& tensor) {
   return raw;
 }
 
+/// Whether two tensors of one dtype are the same bytes in the same order.
+bool same_layout(const at::Tensor& a, const at::Tensor& b) {
+  if (a.sizes() != b.sizes()) return false;
+  if (a.is_contiguous()) return b.is_contiguous();
+  return a.strides() == b.strides() && a.is_non_overlapping_and_dense();
+}
+
 void check_device(const at::Tensor& tensor) {
   TORCH_CHECK_NOT_IMPLEMENTED(tensor.device().is_cpu() || tensor.device().is_privateuseone(),
                               "alt copies to and from the CPU only; go through the CPU to reach ",
@@ -132,16 +145,33 @@ at::Tensor copy_from(const at::Tensor& self, const at::Tensor& dst, bool) {
   return dst;
 }
 
+/// Most copies are of a whole block of memory, and need no more than that.
+at::Tensor& copy_(at::Tensor& self, const at::Tensor& src, bool non_blocking) {
+  const bool moves_bits = src.defined() && self.scalar_type() == src.scalar_type() &&
+                          same_layout(self, src) && (src.is_privateuseone() || src.is_cpu()) &&
+                          (self.is_privateuseone() || self.is_cpu()) && !src.is_conj() &&
+                          !src.is_neg() && !self.is_conj() && !self.is_neg() &&
+                          !self.is_alias_of(src) && !ALT_HAS_NAMES(self) && !ALT_HAS_NAMES(src);
+  if (!moves_bits) return at::native::copy_(self, src, non_blocking);
+  auto* to = static_cast<char*>(self.mutable_data_ptr());
+  const auto* from = static_cast<const char*>(src.const_data_ptr());
+  parallel_for(0, static_cast<int64_t>(self.nbytes()), kGrainBytes,
+               [&](int64_t begin, int64_t end) {
+                 std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin));
+               });
+  return self;
+}
+
 at::Tensor copy_from_and_resize(const at::Tensor& self, const at::Tensor& dst) {
   if (dst.sizes() != self.sizes()) dst.resize_(self.sizes());
   return copy_from(self, dst, false);
 }
 
 at::Scalar local_scalar_dense(const at::Tensor& self) {
-  at::Scalar value;
+  std::optional<at::Scalar> value;
   visit<EveryType>(self.scalar_type(), "_local_scalar_dense",
-                   [&]<class T>() { value = at::Scalar(*self.const_data_ptr<T>()); });
-  return value;
+                   [&]<class T>() { value.emplace(*self.const_data_ptr<T>()); });
+  return *value;
 }
 
 namespace {
@@ -149,12 +179,13 @@ namespace {
 // Held and converted, never computed with.
 using Float8Types =
     TypeList<at::Float8_e4m3fn, at::Float8_e4m3fnuz, at::Float8_e5m2, at::Float8_e5m2fnuz>;
+using FillTypes = concat_t<EveryType, Float8Types>;
 
 }  // namespace
 
 void fill(at::TensorIterator& iter, const at::Scalar& value) {
   if (iter.numel() == 0) return;
-  visit<concat_t<EveryType, Float8Types>>(iter.dtype(), "fill", [&]<class T>() {
+  visit<FillTypes>(iter.dtype(), "fill", [&]<class T>() {
     const T element = value.to<T>();
     const auto loop = [&](char** data, const int64_t* strides, int64_t inner, int64_t outer) {
       for (int64_t o = 0; o < outer; ++o) {
@@ -169,6 +200,27 @@ void fill(at::TensorIterator& iter, const at::Scalar& value) {
     parallel_for(0, iter.numel(), kGrain,
                  [&](int64_t begin, int64_t end) { iter.serial_for_each(loop, {begin, end}); });
   });
+}
+
+at::Tensor& fill_scalar_(at::Tensor& self, const at::Scalar& value) {
+  const bool plain = self.is_non_overlapping_and_dense() && self.scalar_type() == at::kFloat &&
+                     (value.isFloatingPoint() || value.isIntegral(/*includeBool=*/true));
+  if (!plain) return at::native::fill_(self, value);
+  auto* to = self.mutable_data_ptr<float>();
+  const auto element = value.to<float>();
+  parallel_for(0, self.numel(), kGrain,
+               [&](int64_t begin, int64_t end) { std::fill(to + begin, to + end, element); });
+  return self;
+}
+
+at::Tensor& zero_(at::Tensor& self) {
+  if (!self.is_non_overlapping_and_dense()) return at::native::zero_(self);
+  auto* to = static_cast<char*>(self.mutable_data_ptr());
+  parallel_for(0, static_cast<int64_t>(self.nbytes()), kGrainBytes,
+               [&](int64_t begin, int64_t end) {
+                 std::memset(to + begin, 0, static_cast<size_t>(end - begin));
+               });
+  return self;
 }
 
 }  // namespace alt::kernels

@@ -13,6 +13,7 @@
 #include <c10/core/Scalar.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/blas.h"
 #include "kernels/operands.h"
@@ -54,7 +55,8 @@ Layout layout_of(const Tensor& tensor) {
 /// A batch of matrices for BLAS; owns the copy where one was needed.
 struct Operand {
   explicit Operand(const Tensor& given)
-      : tensor(given.resolve_conj().resolve_neg()), layout(layout_of(tensor)) {
+      : tensor(given.is_conj() || given.is_neg() ? given.resolve_conj().resolve_neg() : given),
+        layout(layout_of(tensor)) {
     if (!layout.readable) {
       tensor = tensor.contiguous();
       layout = layout_of(tensor);
@@ -144,6 +146,28 @@ void multiply_into(const Tensor& out, const Tensor& a, const Tensor& b, const Sc
                    [&]<class T>() { multiply<T>(out, a, b, beta, alpha); });
 }
 
+/// out = self, broadcast. A bias for the rows of a matrix is copied row by row: for a small layer a
+/// TensorIterator would take longer than the product.
+void broadcast_into(const Tensor& out, const Tensor& self) {
+  const bool rows = self.dim() == 1 && self.size(0) == out.size(-1) && self.is_contiguous() &&
+                    out.is_contiguous() && self.scalar_type() == out.scalar_type() &&
+                    !self.is_conj() && !self.is_neg() && !out.is_conj() && !out.is_neg();
+  if (!rows) {
+    out.copy_(self.expand(out.sizes()));
+    return;
+  }
+  constexpr int64_t bytes_worth_a_thread = 1 << 18;
+  auto* to = static_cast<char*>(out.mutable_data_ptr());
+  const void* row = self.const_data_ptr();
+  const auto bytes = static_cast<int64_t>(self.nbytes());
+  parallel_for(0, out.numel() / out.size(-1), bytes_worth_a_thread / bytes + 1,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   std::memcpy(to + i * bytes, row, static_cast<size_t>(bytes));
+                 }
+               });
+}
+
 /// The common course of addmm and baddbmm: out = beta * self + alpha * a b.
 void add_product(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                  const Scalar& alpha, const Tensor& out, const char* name) {
@@ -151,7 +175,7 @@ void add_product(const Tensor& self, const Tensor& a, const Tensor& b, const Sca
     return;
   }
   if (beta.toComplexDouble() != 0.0 && !out.is_same(self)) {
-    out.copy_(self.expand(out.sizes()));
+    broadcast_into(out, self);
   }
   if (a.size(-1) == 0) {
     return scale(out, beta);

@@ -9,7 +9,14 @@ namespace {
 
 thread_local c10::DeviceIndex thread_device = 0;
 
+void change_to(c10::DeviceIndex device) noexcept {
+  if (device != 0) device_was_changed.store(true, std::memory_order_relaxed);
+  thread_device = device;
+}
+
 }  // namespace
+
+std::atomic<bool> device_was_changed{false};
 
 c10::DeviceIndex device_count() {
   return static_cast<c10::DeviceIndex>(environment().device_count);
@@ -29,11 +36,11 @@ c10::DeviceIndex current_device() noexcept {
 
 void set_device(c10::DeviceIndex device) {
   check_device(device);
-  thread_device = device;
+  change_to(device);
 }
 
 void set_device_unchecked(c10::DeviceIndex device) noexcept {
-  if (device >= 0) thread_device = device;
+  if (device >= 0) change_to(device);
 }
 
 c10::DeviceIndex exchange_device(c10::DeviceIndex device) {

@@ -2,6 +2,7 @@
 
 #include <c10/core/Device.h>
 
+#include <atomic>
 #include <optional>
 #include <string>
 
@@ -16,31 +17,33 @@ c10::DeviceIndex device_count_or_zero() noexcept;
 // Each thread has its own current device, 0 at first.
 c10::DeviceIndex current_device() noexcept;
 void set_device(c10::DeviceIndex device);
-void set_device_unchecked(c10::DeviceIndex device) noexcept;
+void set_device_unchecked(c10::DeviceIndex device) noexcept;  // A negative index does nothing.
 
 // Set the device and return the one before. `maybe_` leaves it as it is for a negative index.
 c10::DeviceIndex exchange_device(c10::DeviceIndex device);
 c10::DeviceIndex maybe_exchange_device(c10::DeviceIndex device);
 
+// Whether some thread has had another current device than the first. Until then nobody needs to
+// look.
+extern std::atomic<bool> device_was_changed;
+
 // A device made this thread's current one until the end of the block; none, or one of another kind,
 // changes nothing. c10::DeviceGuard without the virtual calls, which a small operator would feel.
 class CurrentDevice {
  public:
-  explicit CurrentDevice(std::optional<c10::Device> device) : before_(current_device()) {
-    if (!device.has_value() || !device->is_privateuseone()) return;
-    if (device->index() < 0 || device->index() == before_) return;
-    set_device(device->index());
-    changed_ = true;
+  explicit CurrentDevice(std::optional<c10::Device> device) {
+    if (!device.has_value() || !device->is_privateuseone() || device->index() < 0) return;
+    if (device->index() == 0 && !device_was_changed.load(std::memory_order_relaxed)) return;
+    before_ = exchange_device(device->index());
   }
   ~CurrentDevice() {
-    if (changed_) set_device_unchecked(before_);
+    if (before_ >= 0) set_device_unchecked(before_);
   }
   CurrentDevice(const CurrentDevice&) = delete;
   CurrentDevice& operator=(const CurrentDevice&) = delete;
 
  private:
-  const c10::DeviceIndex before_;
-  bool changed_ = false;
+  c10::DeviceIndex before_ = -1;
 };
 
 // Raises for an index of no device.
