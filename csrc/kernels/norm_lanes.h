@@ -179,19 +179,35 @@ void for_lanes(int64_t begin, int64_t end, F&& body) {
 
 // Sums of K terms over [0, n), body(i, count) giving std::array<Vec<A>, K>. Lanes accumulate in A
 // for a block of 4096 elements at most, blocks accumulate in double: the error of a float sum does
-// not grow with the row.
+// not grow with the row. Several groups of lanes accumulate side by side, as each addition waits
+// for the one before.
 template <class A, int K, class F>
 std::array<double, K> sum_lanes(int64_t n, F&& body) {
-  constexpr int64_t block = 4096;
+  constexpr int64_t block = 4096, lanes = Vec<A>::size;
+  constexpr int groups = K == 1 ? 4 : 2;
   std::array<double, K> total{};
   for (int64_t begin = 0; begin < n; begin += block) {
-    std::array<Vec<A>, K> partial;
-    partial.fill(Vec<A>(A(0)));
-    for_lanes<A>(begin, std::min(begin + block, n), [&](int64_t i, auto count) {
-      const std::array<Vec<A>, K> terms = body(i, count);
-      for (int k = 0; k < K; ++k) partial[k] = partial[k] + first_lanes(terms[k], count);
+    const int64_t end = std::min(begin + block, n);
+    std::array<Vec<A>, K> partial[groups];
+    for (auto& group : partial) group.fill(Vec<A>(A(0)));
+    int64_t i = begin;
+    for (; i + groups * lanes <= end; i += groups * lanes) {
+#pragma GCC unroll 4
+      for (int g = 0; g < groups; ++g) {
+        const std::array<Vec<A>, K> terms = body(i + g * lanes, Full{});
+        for (int k = 0; k < K; ++k) partial[g][k] += terms[k];
+      }
+    }
+    for_lanes<A>(i, end, [&](int64_t at, auto count) {
+      const std::array<Vec<A>, K> terms = body(at, count);
+      for (int k = 0; k < K; ++k) partial[0][k] += first_lanes(terms[k], count);
     });
-    for (int k = 0; k < K; ++k) total[k] += static_cast<double>(reduce_add(partial[k]));
+    for (int k = 0; k < K; ++k) {
+      for (int width = groups / 2; width > 0; width /= 2) {
+        for (int g = 0; g < width; ++g) partial[g][k] += partial[g + width][k];
+      }
+      total[k] += static_cast<double>(reduce_add(partial[0][k]));
+    }
   }
   return total;
 }

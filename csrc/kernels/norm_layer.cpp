@@ -2,8 +2,9 @@
 // and bias.
 //
 // One task is some whole rows. A row takes three passes (sum, squared distance, result) and stays
-// in cache meanwhile. The gradient takes two passes a row; those of weight and bias are summed for
-// fixed chunks of rows, the chunks then in order, so the result does not depend on the threads.
+// in cache meanwhile. The gradient takes two passes a row, those of weight and bias are summed on
+// the way for fixed chunks of rows, the chunks then in order, so the result does not depend on the
+// threads.
 #include <ATen/core/Tensor.h>
 #include <ATen/native/layer_norm.h>
 #include <ATen/ops/empty.h>
@@ -61,24 +62,47 @@ void normalize_row(const T* x, T* y, int64_t width, const opmath_t<T>* weight,
   });
 }
 
+// The sums over rows that the gradients of weight and bias are.
+template <class A>
+struct ParameterSums {
+  A *weight = nullptr, *bias = nullptr;
+};
+
 // dx = rstd * (g - mean(g) - xhat * mean(g * xhat)), where g = dy * weight and xhat = (x - mean) *
-// rstd
-template <class T>
-void input_gradient_row(const T* dy, const T* x, T* dx, int64_t width, const opmath_t<T>* weight,
-                        opmath_t<T> mean, opmath_t<T> rstd) {
+// rstd. The row's share of the parameters' gradients, dy * xhat and dy, is added on the way.
+template <bool parameters, class T>
+void gradient_row(const T* dy, const T* x, T* dx, int64_t width, const opmath_t<T>* weight,
+                  opmath_t<T> mean, opmath_t<T> rstd, ParameterSums<opmath_t<T>> sums) {
   using A = opmath_t<T>;
   using V = Vec<A>;
   const V m(mean), r(rstd);
-  const auto sums = sum_lanes<A, 2>(width, [&](int64_t i, auto lanes) {
-    const V g = load_lanes(dy + i, lanes) * weight_lanes(weight, i, lanes);
-    return std::array<V, 2>{g, g * (load_lanes(x + i, lanes) - m) * r};
+  const auto totals = sum_lanes<A, 2>(width, [&](int64_t i, auto lanes) {
+    const V grad = load_lanes(dy + i, lanes), xhat = (load_lanes(x + i, lanes) - m) * r;
+    if constexpr (parameters) {
+      store_lanes<A>(fma(grad, xhat, load_lanes(sums.weight + i, lanes)), sums.weight + i, lanes);
+      store_lanes<A>(load_lanes(sums.bias + i, lanes) + grad, sums.bias + i, lanes);
+    }
+    const V g = grad * weight_lanes(weight, i, lanes);
+    return std::array<V, 2>{g, g * xhat};
   });
-  const V grad_mean(static_cast<A>(sums[0] / width)), projection(static_cast<A>(sums[1] / width));
+  if (!dx) return;
+  const V grad_mean(static_cast<A>(totals[0] / width)),
+      projection(static_cast<A>(totals[1] / width));
   for_lanes<A>(0, width, [&](int64_t i, auto lanes) {
     const V g = load_lanes(dy + i, lanes) * weight_lanes(weight, i, lanes);
     const V xhat = (load_lanes(x + i, lanes) - m) * r;
     store_lanes<T>((g - grad_mean - xhat * projection) * r, dx + i, lanes);
   });
+}
+
+// The chunks' sums, one after the other, in double: to[i] = the sum of partials[c * stride + i].
+template <class A>
+void join_chunks(const A* partials, int64_t chunks, int64_t stride, int64_t width, A* to) {
+  std::vector<double> totals(width, 0.0);
+  for (int64_t c = 0; c < chunks; ++c) {
+    for (int64_t i = 0; i < width; ++i) totals[i] += static_cast<double>(partials[c * stride + i]);
+  }
+  for (int64_t i = 0; i < width; ++i) to[i] = static_cast<A>(totals[i]);
 }
 
 }  // namespace
@@ -148,27 +172,19 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm_backward(
     parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin * chunk; row < std::min(end * chunk, count); ++row) {
         const T *x_row = x + row * n, *dy_row = dy + row * n;
-        if (dx)
-          input_gradient_row<T>(dy_row, x_row, dx + row * n, n, w_data, m_data[row], r_data[row]);
-        if (!parameters) continue;
-        A *dw = partials.data() + row / chunk * 2 * n, *db = dw + n;
-        const Vec<A> row_mean(m_data[row]), row_rstd(r_data[row]);
-        for_lanes<A>(0, n, [&](int64_t i, auto lanes) {
-          const Vec<A> g = load_lanes(dy_row + i, lanes);
-          const Vec<A> xhat = (load_lanes(x_row + i, lanes) - row_mean) * row_rstd;
-          store_lanes<A>(load_lanes(dw + i, lanes) + g * xhat, dw + i, lanes);
-          store_lanes<A>(load_lanes(db + i, lanes) + g, db + i, lanes);
-        });
+        T* const dx_row = dx ? dx + row * n : nullptr;
+        if (parameters) {
+          A* const dw = partials.data() + row / chunk * 2 * n;
+          gradient_row<true>(dy_row, x_row, dx_row, n, w_data, m_data[row], r_data[row],
+                             {dw, dw + n});
+        } else {
+          gradient_row<false>(dy_row, x_row, dx_row, n, w_data, m_data[row], r_data[row], {});
+        }
       }
     });
     const auto join = [&](int64_t offset) {
       const Tensor sum = at::empty(normalized_shape, options.dtype(computed));
-      A* to = sum.mutable_data_ptr<A>();
-      for (int64_t i = 0; i < n; ++i) {
-        double total = 0;
-        for (int64_t c = 0; c < chunks; ++c) total += partials[c * 2 * n + offset + i];
-        to[i] = static_cast<A>(total);
-      }
+      join_chunks(partials.data() + offset, chunks, 2 * n, n, sum.mutable_data_ptr<A>());
       return sum.to(options);
     };
     if (output_mask[1] && weight.defined()) grad_weight = join(0);

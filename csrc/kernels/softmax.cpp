@@ -12,7 +12,7 @@
 #include <limits>
 
 #include "kernels/norm_lanes.h"
-#include "loops/math.h"
+#include "loops/exp.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -54,34 +54,64 @@ void for_each_slice(const Extent& extent, Row&& row, Columns&& columns) {
   });
 }
 
+// The largest number, which need not be NaN where one is: the sum of exponentials will be.
+template <class A>
+Vec<A> larger(const Vec<A>& a, const Vec<A>& b) {
+  return select(a > b, a, b);
+}
+template <class A>
+A largest(const Vec<A>& x) {
+  A lanes[Vec<A>::size];
+  x.store(lanes);
+  for (int width = Vec<A>::size / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lanes[i] = std::max(lanes[i], lanes[i + width]);
+  }
+  return lanes[0];
+}
+
+// Whether exponentials wait for their sum where the result will be: a reduced type would round them
+// twice.
+template <bool log, class In, class Out>
+constexpr bool keeps_exponentials = !log && std::is_same_v<Out, opmath_t<In>>;
+
+// What a softmax or its logarithm is at one element. `kept` is what stands in the output.
+template <bool log, class In, class Out, class V>
+V normalized(const V& shifted, const V& kept, const V& last) {
+  if constexpr (log) return shifted - last;
+  if constexpr (keeps_exponentials<log, In, Out>) return kept * last;
+  return math::exp_nonpositive(shifted) * last;
+}
+
 template <bool log, class In, class Out>
 void softmax_row(const In* in, Out* out, int64_t n) {
   using A = opmath_t<In>;
   using V = Vec<A>;
-  constexpr bool keep_exponentials = !log && std::is_same_v<Out, A>;
+  constexpr bool keep = keeps_exponentials<log, In, Out>;
+  constexpr A lowest = -std::numeric_limits<A>::infinity();
 
-  V lane_max(-std::numeric_limits<A>::infinity());
-  for_lanes<A>(0, n, [&](int64_t i, auto count) {
-    lane_max = maximum(lane_max, load_lanes(in + i, count, -std::numeric_limits<A>::infinity()));
+  // Two maxima, as each comparison waits for the one before.
+  V even(lowest), odd(lowest);
+  int64_t i = 0;
+  for (; i + 2 * V::size <= n; i += 2 * V::size) {
+    even = larger(load_lanes(in + i, Full{}), even);
+    odd = larger(load_lanes(in + i + V::size, Full{}), odd);
+  }
+  for_lanes<A>(i, n, [&](int64_t at, auto count) {
+    even = larger(load_lanes(in + at, count, lowest), even);
   });
-  const V max(reduce_max(lane_max));
+  const V max(largest(larger(even, odd)));
 
-  const double sum = sum_lanes<A, 1>(n, [&](int64_t i, auto count) {
-    const V e = math::exp(load_lanes(in + i, count) - max);
-    if constexpr (keep_exponentials) store_lanes(e, out + i, count);
+  const double sum = sum_lanes<A, 1>(n, [&](int64_t at, auto count) {
+    const V e = math::exp_nonpositive(load_lanes(in + at, count) - max);
+    if constexpr (keep) store_lanes(e, out + at, count);
     return std::array<V, 1>{e};
   })[0];
 
-  const V log_sum(static_cast<A>(std::log(sum)));
-  const V scale(static_cast<A>(1 / sum));
-  for_lanes<A>(0, n, [&](int64_t i, auto count) {
-    if constexpr (log) {
-      store_lanes<Out>(load_lanes(in + i, count) - max - log_sum, out + i, count);
-    } else if constexpr (keep_exponentials) {
-      store_lanes<Out>(load_lanes(out + i, count) * scale, out + i, count);
-    } else {
-      store_lanes<Out>(math::exp(load_lanes(in + i, count) - max) * scale, out + i, count);
-    }
+  const V last(static_cast<A>(log ? std::log(sum) : 1 / sum));
+  for_lanes<A>(0, n, [&](int64_t at, auto count) {
+    const V shifted = keep ? V(A(0)) : load_lanes(in + at, count) - max;
+    const V kept = keep ? Vec<A>(load_lanes(out + at, count)) : V(A(0));
+    store_lanes<Out>(normalized<log, In, Out>(shifted, kept, last), out + at, count);
   });
 }
 
@@ -89,29 +119,33 @@ template <bool log, class In, class Out>
 void softmax_columns(const In* in, Out* out, int64_t dim, int64_t stride, int64_t width) {
   using A = opmath_t<In>;
   using V = Vec<A>;
+  constexpr bool keep = keeps_exponentials<log, In, Out>;
   A max[kColumns], sum[kColumns];
   std::fill_n(max, width, -std::numeric_limits<A>::infinity());
   std::fill_n(sum, width, A(0));
 
   for (int64_t d = 0; d < dim; ++d) {
     for_lanes<A>(0, width, [&](int64_t i, auto count) {
-      store_lanes<A>(maximum(load_lanes(max + i, count), load_lanes(in + d * stride + i, count)),
+      store_lanes<A>(larger(load_lanes(in + d * stride + i, count), load_lanes(max + i, count)),
                      max + i, count);
     });
   }
   for (int64_t d = 0; d < dim; ++d) {
     for_lanes<A>(0, width, [&](int64_t i, auto count) {
-      const V e = math::exp(load_lanes(in + d * stride + i, count) - load_lanes(max + i, count));
+      const int64_t at = d * stride + i;
+      const V e = math::exp_nonpositive(load_lanes(in + at, count) - load_lanes(max + i, count));
+      if constexpr (keep) store_lanes(e, out + at, count);
       store_lanes<A>(load_lanes(sum + i, count) + e, sum + i, count);
     });
   }
   for (int64_t i = 0; i < width; ++i) sum[i] = log ? std::log(sum[i]) : 1 / sum[i];
   for (int64_t d = 0; d < dim; ++d) {
     for_lanes<A>(0, width, [&](int64_t i, auto count) {
-      const V shifted = load_lanes(in + d * stride + i, count) - load_lanes(max + i, count);
-      const V last = load_lanes(sum + i, count);
-      store_lanes<Out>(log ? shifted - last : math::exp(shifted) * last, out + d * stride + i,
-                       count);
+      const int64_t at = d * stride + i;
+      const V shifted = keep ? V(A(0)) : load_lanes(in + at, count) - load_lanes(max + i, count);
+      const V kept = keep ? Vec<A>(load_lanes(out + at, count)) : V(A(0));
+      store_lanes<Out>(normalized<log, In, Out>(shifted, kept, load_lanes(sum + i, count)),
+                       out + at, count);
     });
   }
 }
