@@ -74,12 +74,23 @@ A largest(const Vec<A>& x) {
 template <bool log, class In, class Out>
 constexpr bool keeps_exponentials = !log && std::is_same_v<Out, opmath_t<In>>;
 
-// What a softmax or its logarithm is at one element. `kept` is what stands in the output.
+// What is left to do at each element: subtract the logarithm of the sum, or multiply by its
+// inverse. `rest` is what the rounding of `main` took away.
+template <class V>
+struct Finish {
+  V main, rest;
+};
+template <bool log>
+double finishing(double sum) {
+  return log ? std::log(sum) : 1 / sum;
+}
+
+// A softmax or its logarithm at one element. `kept` is what stands in the output.
 template <bool log, class In, class Out, class V>
-V normalized(const V& shifted, const V& kept, const V& last) {
-  if constexpr (log) return shifted - last;
-  if constexpr (keeps_exponentials<log, In, Out>) return kept * last;
-  return math::exp_nonpositive(shifted) * last;
+V finished(const V& x, const V& max, const V& kept, const Finish<V>& finish) {
+  if constexpr (log) return x - max - finish.main;
+  const V e = keeps_exponentials<log, In, Out> ? kept : math::exp_below(x, max);
+  return fma(e, finish.main, e * finish.rest);
 }
 
 template <bool log, class In, class Out>
@@ -102,16 +113,18 @@ void softmax_row(const In* in, Out* out, int64_t n) {
   const V max(largest(larger(even, odd)));
 
   const double sum = sum_lanes<A, 1>(n, [&](int64_t at, auto count) {
-    const V e = math::exp_nonpositive(load_lanes(in + at, count) - max);
+    const V e = math::exp_below(load_lanes(in + at, count), max);
     if constexpr (keep) store_lanes(e, out + at, count);
     return std::array<V, 1>{e};
   })[0];
 
-  const V last(static_cast<A>(log ? std::log(sum) : 1 / sum));
+  const double last = finishing<log>(sum);
+  const A rounded = static_cast<A>(last);
+  const Finish<V> finish{V(rounded), V(static_cast<A>(last - rounded))};
   for_lanes<A>(0, n, [&](int64_t at, auto count) {
-    const V shifted = keep ? V(A(0)) : load_lanes(in + at, count) - max;
+    const V x = keep ? V(A(0)) : Vec<A>(load_lanes(in + at, count));
     const V kept = keep ? Vec<A>(load_lanes(out + at, count)) : V(A(0));
-    store_lanes<Out>(normalized<log, In, Out>(shifted, kept, last), out + at, count);
+    store_lanes<Out>(finished<log, In, Out>(x, max, kept, finish), out + at, count);
   });
 }
 
@@ -120,7 +133,7 @@ void softmax_columns(const In* in, Out* out, int64_t dim, int64_t stride, int64_
   using A = opmath_t<In>;
   using V = Vec<A>;
   constexpr bool keep = keeps_exponentials<log, In, Out>;
-  A max[kColumns], sum[kColumns];
+  A max[kColumns], sum[kColumns], rest[kColumns];
   std::fill_n(max, width, -std::numeric_limits<A>::infinity());
   std::fill_n(sum, width, A(0));
 
@@ -133,18 +146,23 @@ void softmax_columns(const In* in, Out* out, int64_t dim, int64_t stride, int64_
   for (int64_t d = 0; d < dim; ++d) {
     for_lanes<A>(0, width, [&](int64_t i, auto count) {
       const int64_t at = d * stride + i;
-      const V e = math::exp_nonpositive(load_lanes(in + at, count) - load_lanes(max + i, count));
+      const V e = math::exp_below(load_lanes(in + at, count), load_lanes(max + i, count));
       if constexpr (keep) store_lanes(e, out + at, count);
       store_lanes<A>(load_lanes(sum + i, count) + e, sum + i, count);
     });
   }
-  for (int64_t i = 0; i < width; ++i) sum[i] = log ? std::log(sum[i]) : 1 / sum[i];
+  for (int64_t i = 0; i < width; ++i) {
+    const double last = finishing<log>(sum[i]);
+    sum[i] = static_cast<A>(last);
+    rest[i] = static_cast<A>(last - sum[i]);
+  }
   for (int64_t d = 0; d < dim; ++d) {
     for_lanes<A>(0, width, [&](int64_t i, auto count) {
       const int64_t at = d * stride + i;
-      const V shifted = keep ? V(A(0)) : load_lanes(in + at, count) - load_lanes(max + i, count);
+      const V x = keep ? V(A(0)) : Vec<A>(load_lanes(in + at, count));
       const V kept = keep ? Vec<A>(load_lanes(out + at, count)) : V(A(0));
-      store_lanes<Out>(normalized<log, In, Out>(shifted, kept, load_lanes(sum + i, count)),
+      const Finish<V> finish{load_lanes(sum + i, count), load_lanes(rest + i, count)};
+      store_lanes<Out>(finished<log, In, Out>(x, load_lanes(max + i, count), kept, finish),
                        out + at, count);
     });
   }

@@ -11,24 +11,40 @@
 
 namespace alt::math {
 
-inline Vec<float> exp_nonpositive(Vec<float> x) {
+/// exp(x + rest), where x is a rounded difference and `rest` what the rounding took away: of
+/// numbers around 10 that is 8 ULP of the exponential.
+inline Vec<float> exp_nonpositive(Vec<float> x, Vec<float> rest) {
   using V = Vec<float>;
   // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits; 127 more make it the bits
   // of an exponent.
   const V shift(12582912.0F + 127.0F), shifted = fma(x, V(1.44269504F), shift);
   const V n = shifted - shift;
-  const V r = fma(n, V(2.12194440e-4F), fma(n, V(-0.693359375F), x));
+  const V r = fma(n, V(2.12194440e-4F), fma(n, V(-0.693359375F), x) + rest);
   V p = fma(r, V(0.0013926184F), V(0.008363179F));
   p = fma(r, p, V(0.041666556F));
   p = fma(r, p, V(0.16666576F));
   p = fma(r, p, V(0.5F));
   p = fma(r * r, p, r) + V(1.0F);
   const V power = from_bits<float>(bits_of(shifted) << 23);
-  return select(x < V(-87.3F), V(0.0F), p * power);
+  return select(x < V(-87.3365F), V(0.0F), p * power);
+}
+
+inline Vec<float> exp_nonpositive(Vec<float> x) {
+  return exp_nonpositive(x,
+                         Vec<float>(-0.0F));  // adding -0 changes nothing, and compiles to nothing
 }
 
 inline Vec<double> exp_nonpositive(Vec<double> x) {
   return exp(x);
+}
+
+/// exp(x - largest) for x <= largest; float's as if the difference were not rounded.
+inline Vec<float> exp_below(Vec<float> x, Vec<float> largest) {
+  const Vec<float> difference = x - largest, away = difference - x;
+  return exp_nonpositive(difference, (x - (difference - away)) - (largest + away));
+}
+inline Vec<double> exp_below(Vec<double> x, Vec<double> largest) {
+  return exp(x - largest);
 }
 
 }  // namespace alt::math
