@@ -447,3 +447,122 @@ def test_errors_of_layers():
     assert_same_error(run, torch.randn(0, 2, 3), *states, *parameters)
     with pytest.raises(RuntimeError, match="not at the same device"):
         run(x.to("alt"), states[0].to("alt"), *parameters)
+
+
+CELLS = {nn.LSTMCell: 4, nn.GRUCell: 3, nn.RNNCell: 1}
+
+
+def cell_loop(module, x, states=None):
+    outputs = []
+    for step in x:
+        states = module(step, states)
+        outputs.append(states[0] if isinstance(states, tuple) else states)
+    return torch.stack(outputs)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_loops_that_share_weights(cell, bias):
+    """Two loops and a loop over the first's outputs: one gradient a weight, of all of them."""
+
+    def run(module, device):
+        torch.manual_seed(1)
+        x, y = torch.randn(5, 3, 6).to(device), torch.randn(4, 2, 6).to(device)
+        first = cell_loop(module, x)
+        return [cell_loop(module, first), cell_loop(module, y)]
+
+    assert_module_agrees(lambda: cell(6, 6, bias=bias), run)
+
+
+def test_weights_of_a_loop_get_one_gradient_a_backward_pass():
+    torch.manual_seed(0)
+    module = nn.LSTMCell(4, 5).to("alt")
+    calls = []
+    module.weight_hh.register_hook(lambda g: calls.append(g.clone()))
+    x = torch.randn(6, 3, 4, device="alt")
+    output = cell_loop(module, x)
+    output[:3].sum().backward(retain_graph=True)
+    output[3:].sum().backward(retain_graph=True)
+    halves = module.weight_hh.grad.clone()
+    module.zero_grad()
+    output.sum().backward()
+    torch.testing.assert_close(halves, module.weight_hh.grad)
+    assert len(calls) == 3
+    torch.testing.assert_close(calls[0] + calls[1], calls[2])
+
+
+def test_an_old_graph_does_not_disturb_a_new_one():
+    torch.manual_seed(0)
+    module = nn.GRUCell(4, 5).to("alt")
+    x = torch.randn(6, 3, 4, device="alt")
+    old = cell_loop(module, x).sum()
+    new = cell_loop(module, x).sum()
+    parameters = list(module.parameters())
+    first = torch.autograd.grad(new, parameters)
+    second = torch.autograd.grad(old, parameters)
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a, b)
+    with torch.no_grad():
+        for p in parameters:
+            p.add_(1e-3)
+    third = torch.autograd.grad(cell_loop(module, x).sum(), parameters)
+    assert not torch.equal(first[0], third[0])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_loop_with_weights_that_are_computed_or_frozen(cell):
+    """A weight that is no leaf, one that wants no gradient, a backward pass inside another."""
+    torch.manual_seed(0)
+    function = {nn.LSTMCell: torch.lstm_cell, nn.GRUCell: torch.gru_cell}.get(
+        cell, torch.rnn_tanh_cell
+    )
+    rows = CELLS[cell] * 4
+    w_ih, w_hh = torch.randn(rows, 3).double(), torch.randn(rows, 4).double() * 0.5
+    x, h = torch.randn(5, 2, 3).double(), torch.randn(2, 4).double()
+
+    def run(x, h, w_ih, w_hh):
+        scaled = w_hh * 0.7
+        state = (h, h.tanh()) if cell is nn.LSTMCell else h
+        outputs = []
+        for step in x:
+            state = function(step, state, w_ih, scaled)
+            outputs.append(state[0] if isinstance(state, tuple) else state)
+        return torch.stack(outputs)
+
+    for frozen in (None, 0, 1, 2, 3):
+        given = [t.clone().requires_grad_(i != frozen) for i, t in enumerate((x, h, w_ih, w_hh))]
+        assert_agrees(run, *given, double_backward=True)
+
+    def penalised(x, h, w_ih, w_hh):
+        output = run(x, h, w_ih, w_hh)
+        (inner,) = torch.autograd.grad(output.sin().sum(), x, create_graph=True)
+        return output.sum() + inner.square().sum()
+
+    assert_agrees(penalised, *(t.clone().requires_grad_() for t in (x, h, w_ih, w_hh)))
+
+
+def test_checkpointed_steps():
+    from torch.utils.checkpoint import checkpoint
+
+    def run(module, device):
+        torch.manual_seed(1)
+        x = torch.randn(5, 3, 4).to(device)
+        h = torch.zeros(3, 5, device=device)
+        for i, step in enumerate(x):
+            h = module(step, h) if i % 2 else checkpoint(module, step, h, use_reentrant=False)
+        return [h]
+
+    assert_module_agrees(lambda: nn.GRUCell(4, 5), run)
+
+
+def test_a_loop_saves_no_more_than_its_gates_and_states():
+    steps, batch, hidden = 20, 4, 64
+    module = nn.LSTMCell(hidden, hidden).to("alt")
+    x = torch.randn(steps, batch, hidden, device="alt")
+    before = torch.alt.memory_allocated()
+    state = None
+    for step in x:
+        state = module(step, state)
+    held = torch.alt.memory_allocated() - before
+    assert held <= (6 * steps + 2) * batch * hidden * 4 + 64 * 3 * steps
+    assert state[0].grad_fn is not None

@@ -9,8 +9,6 @@
 //
 // Half and BFloat16 sequences are computed in float from end to end and rounded once; what is saved
 // of them is in their own type.
-#include <ATen/SavedTensorHooks.h>
-#include <ATen/TensorSubclassLikeUtils.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
@@ -19,16 +17,15 @@
 #include <ATen/ops/lstm_native.h>
 #include <ATen/ops/rnn_relu_native.h>
 #include <ATen/ops/rnn_tanh_native.h>
-#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/csrc/autograd/graph_task.h>
 
 #include <algorithm>
 #include <numeric>
 #include <tuple>
 #include <vector>
 
+#include "kernels/rnn_autograd.h"
 #include "kernels/rnn_sequence.h"
 #include "loops/dtype.h"
 
@@ -38,6 +35,8 @@ namespace {
 using at::Tensor;
 using at::TensorList;
 using rnn::Kind;
+using rnn::prepared;
+using rnn::rounded;
 using rnn::Steps;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
@@ -103,19 +102,6 @@ variable_list composite(const Call& call) {
 
 // -- One layer ------------------------------------------------------------------------------------
 
-bool is_half(const Tensor& tensor) {
-  return opmath_dtype(tensor.scalar_type()) != tensor.scalar_type();
-}
-
-/// `tensor` as the kernels want it, undefined as it is.
-Tensor prepared(const Tensor& tensor) {
-  return tensor.defined() ? tensor.to(opmath_dtype(tensor.scalar_type())).contiguous() : tensor;
-}
-
-Tensor rounded(const Tensor& tensor, at::ScalarType dtype) {
-  return tensor.defined() ? tensor.to(dtype) : tensor;
-}
-
 Steps steps_of(const Call& call) {
   if (!call.packed()) {
     return Steps(std::vector<int64_t>(call.input.size(0), call.input.size(1)));
@@ -144,13 +130,11 @@ rnn::Given given(const Call& layer) {
   return result;
 }
 
-rnn::Result compute(const Call& layer, bool save) {
+rnn::Result compute(const Call& layer, rnn::Save save) {
   rnn::Result result = rnn::forward(shape_of(layer), steps_of(layer), given(layer), save);
-  if (is_half(layer.input)) {
-    const at::ScalarType dtype = layer.input.scalar_type();
-    for (Tensor* tensor : {&result.output, &result.hy, &result.cy, &result.gates, &result.cells}) {
-      *tensor = rounded(*tensor, dtype);
-    }
+  const at::ScalarType dtype = layer.input.scalar_type();
+  for (Tensor* tensor : {&result.output, &result.hy, &result.cy, &result.gates, &result.cells}) {
+    *tensor = rounded(*tensor, dtype);
   }
   return result;
 }
@@ -161,35 +145,16 @@ variable_list outputs(const rnn::Result& result) {
 }
 
 /// Gradients through PyTorch's composite, which can be differentiated again.
-variable_list differentiable_gradients(Call layer, const variable_list& grads,
+variable_list differentiable_gradients(const Call& layer, const variable_list& grads,
                                        const std::vector<bool>& wanted) {
-  // Aliases, so that an input that depends on another does not pass its gradient on to that one:
-  // the graph outside of this layer does.
-  std::vector<Tensor*> places{&layer.input};
-  for (Tensor& tensor : layer.hx) places.push_back(&tensor);
-  for (Tensor& tensor : layer.parameters) places.push_back(&tensor);
-  variable_list inputs;
-  for (size_t i = 0; i < places.size(); ++i) {
-    *places[i] = places[i]->view_as(*places[i]);
-    if (wanted[i]) inputs.push_back(*places[i]);
-  }
-  variable_list results, weights;
-  const variable_list all = composite(layer);
-  for (size_t i = 0; i < all.size(); ++i) {
-    if (!grads[i].defined() || !all[i].requires_grad()) continue;
-    results.push_back(all[i]);
-    weights.push_back(grads[i]);
-  }
-  variable_list found(inputs.size());
-  if (!results.empty()) {
-    found = torch::autograd::grad(results, inputs, weights, /*retain_graph=*/true,
-                                  /*create_graph=*/true, /*allow_unused=*/true);
-  }
-  variable_list gradients(places.size());
-  for (size_t i = 0, next = 0; i < places.size(); ++i) {
-    if (wanted[i]) gradients[i] = found[next++];
-  }
-  return gradients;
+  return rnn::gradients_through(layer.tensors(), wanted, grads, [&](const variable_list& tensors) {
+    Call copy = layer;
+    auto next = tensors.begin();
+    copy.input = *next++;
+    for (Tensor& tensor : copy.hx) tensor = *next++;
+    for (Tensor& tensor : copy.parameters) tensor = *next++;
+    return composite(copy);
+  });
 }
 
 rnn::Wanted asked_for(const Call& layer, const std::vector<bool>& wanted) {
@@ -228,7 +193,7 @@ variable_list in_order(const Call& layer, const rnn::Gradients& gradients,
 class Layer : public torch::autograd::Function<Layer> {
  public:
   static variable_list forward(AutogradContext* context, TensorList, const Call& layer) {
-    const rnn::Result result = compute(layer, /*save=*/true);
+    const rnn::Result result = compute(layer, rnn::Save::kGatesAndCells);
     variable_list saved = layer.tensors();
     saved.insert(saved.end(), {result.output, result.gates, result.cells});
     context->save_for_backward(saved);
@@ -237,7 +202,7 @@ class Layer : public torch::autograd::Function<Layer> {
     context->saved_data["has_biases"] = layer.has_biases;
     context->saved_data["bidirectional"] = layer.bidirectional;
     if (layer.packed()) context->saved_data["batch_sizes"] = layer.batch_sizes;
-    context->saved_data["hooked"] = at::SavedTensorDefaultHooks::get_hooks().has_value();
+    rnn::note_hooks(context);
     return outputs(result);
   }
 
@@ -261,7 +226,7 @@ class Layer : public torch::autograd::Function<Layer> {
       const rnn::Gradients found =
           rnn::backward(shape_of(layer), steps_of(layer), given(layer), reserve, prepared(grads[0]),
                         prepared(grads[1]), grads.size() > 2 ? prepared(grads[2]) : Tensor(),
-                        asked_for(layer, wanted), may_overwrite(context));
+                        asked_for(layer, wanted), rnn::may_overwrite(context));
       result = in_order(layer, found, wanted);
     }
     result.emplace_back();  // for the Call
@@ -269,13 +234,6 @@ class Layer : public torch::autograd::Function<Layer> {
   }
 
  private:
-  // What was saved is ours alone unless hooks gave it away, and has served its time unless the
-  // graph is kept for another backward pass.
-  static bool may_overwrite(AutogradContext* context) {
-    return !context->saved_data["hooked"].toBool() &&
-           !torch::autograd::get_current_graph_task_keep_graph();
-  }
-
   static Call restored(AutogradContext* context, const variable_list& saved) {
     auto& data = context->saved_data;
     const auto kind = static_cast<Kind>(data["kind"].toInt());
@@ -297,11 +255,8 @@ class Layer : public torch::autograd::Function<Layer> {
 
 variable_list run_layer(const Call& layer) {
   const std::vector<Tensor> tensors = layer.tensors();
-  const bool differentiate =
-      at::GradMode::is_enabled() && std::any_of(tensors.begin(), tensors.end(),
-                                                [](const Tensor& t) { return t.requires_grad(); });
-  if (differentiate) return Layer::apply(TensorList(tensors), layer);
-  return outputs(compute(layer, /*save=*/false));
+  if (rnn::is_differentiated(tensors)) return Layer::apply(TensorList(tensors), layer);
+  return outputs(compute(layer, rnn::Save::kNothing));
 }
 
 // -- The stack of layers --------------------------------------------------------------------------
@@ -358,17 +313,7 @@ bool sizes_agree(const Call& call) {
 /// Whether the kernels take this call.
 bool is_served(const Call& call) {
   const std::vector<Tensor> tensors = call.tensors();
-  const auto plain = [&](const Tensor& tensor) {
-    return tensor.defined() && tensor.device() == call.input.device() &&
-           tensor.layout() == at::kStrided && tensor.scalar_type() == call.input.scalar_type() &&
-           !tensor._fw_grad(0).defined();
-  };
-  const bool transformed =
-      c10::impl::tls_is_dispatch_key_included(c10::DispatchKey::FuncTorchDynamicLayerFrontMode) ||
-      c10::impl::tls_is_dispatch_key_included(c10::DispatchKey::FuncTorchDynamicLayerBackMode);
-  return !transformed && !at::areAnyTensorSubclassLike(tensors) &&
-         at::isFloatingType(call.input.scalar_type()) &&
-         std::all_of(tensors.begin(), tensors.end(), plain) && sizes_agree(call);
+  return rnn::are_plain(tensors) && sizes_agree(call);
 }
 
 variable_list run_stack(const Call& call) {

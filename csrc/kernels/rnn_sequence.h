@@ -75,6 +75,7 @@ struct Result {
 struct Gradients {
   at::Tensor x, hx, cx;
   std::array<Weights, 2> weights;
+  at::Tensor gates;  // (directions, rows, columns), what the others are made of
 };
 
 /// Which gradients are asked for.
@@ -86,12 +87,28 @@ struct Wanted {
   std::array<Parameters, 2> weights;
 };
 
-Result forward(const Shape& shape, const Steps& steps, const Given& given, bool save);
+/// What some steps leave for the gradients of their weights: gradients of gates, inputs, and the
+/// states they started from, a row of each a row of a step.
+struct Piece {
+  at::Tensor gates, x, states;
+};
+
+/// Rows below which a product with a weight goes to the BLAS: packing the weight for gemm_blocked
+/// would take longer than what it saves.
+inline constexpr int64_t kRowsWorthPacking = 128;
+
+enum class Save { kNothing, kGates, kGatesAndCells };
+
+Result forward(const Shape& shape, const Steps& steps, const Given& given, Save save);
 
 /// Gradients of output, hy and cy may be undefined. With `overwrite` the saved gates may be lost.
 Gradients backward(const Shape& shape, const Steps& steps, const Given& given, const Result& saved,
                    const at::Tensor& grad_output, const at::Tensor& grad_hy,
                    const at::Tensor& grad_cy, const Wanted& wanted, bool overwrite);
+
+/// The gradients of a direction's weights, summed over the pieces.
+Weights weight_gradients(const Shape& shape, const std::vector<Piece>& pieces,
+                         const Wanted::Parameters& wanted);
 
 /// Calls body(direction, first_row, last_row) for all rows of all directions. The sequences of a
 /// batch do not meet, so a task takes some of them from the first step to the last and no thread

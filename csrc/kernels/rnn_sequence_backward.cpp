@@ -111,7 +111,7 @@ class Pass {
         grad_cx_(grad_cx.defined() ? grad_cx.mutable_data_ptr<T>() : nullptr),
         hx_wanted_(hx_wanted) {
     const int64_t hidden = shape.hidden;
-    for (int64_t d = 0; d < shape.directions; ++d) {
+    for (int64_t d = 0; steps.count() > 1 && d < shape.directions; ++d) {
       packed_.emplace_back(
           given.weights[d].hidden.const_data_ptr<T>(), (hidden + width_ - 1) / width_, groups_,
           depth(), hidden, 1,
@@ -127,8 +127,19 @@ class Pass {
       const int64_t stop = std::min(end, steps_.rows[t]);
       if (stop <= begin) continue;
       gates(direction, t, begin, stop);
-      if (s + 1 < count || hx_wanted_) state(direction, t, begin, stop);
+      const bool before_is_wanted = s + 1 < count || hx_wanted_;
+      if (before_is_wanted && !packed_.empty()) state(direction, t, begin, stop);
     }
+  }
+
+  // The gradient of the state before the only step, for which no weight was packed.
+  void initial_state(const T* weight, int64_t direction) const {
+    const int64_t hidden = shape_.hidden;
+    const bool gru = kind == Kind::kGru;
+    blas::gemm<T>(steps_.total, hidden, depth(), T(1),
+                  {grad_gates(direction, 0) + (gru ? hidden : 0), columns * hidden},
+                  {weight, hidden}, T(gru ? 1 : 0), grad_hx_ + direction * steps_.total * hidden,
+                  hidden);
   }
 
  private:
@@ -225,50 +236,46 @@ std::vector<Part> input_parts(const Shape& shape) {
   return {{0, 0, gate_count(shape.kind) * hidden}};
 }
 
-/// The gradients that one direction's gate gradients give; that of x is added to what there is.
-template <class T>
-void parameters(const Shape& shape, const Steps& steps, const Given& given, const Result& saved,
-                const Tensor& gates, int64_t direction, const Wanted& wanted,
-                Gradients& gradients) {
-  const int64_t hidden = shape.hidden, depth = gate_count(shape.kind) * hidden;
-  const int64_t stride = gate_columns(shape.kind) * hidden;
-  const int64_t before =
-      shape.kind == Kind::kGru ? hidden : 0;  // columns before the hidden weight's
-  const T* const data = gates.const_data_ptr<T>();
-  const Weights& weights = given.weights[direction];
-  const Wanted::Parameters& asked = wanted.weights[direction];
-  Weights& result = gradients.weights[direction];
+/// Columns before those that the hidden weight's rows belong to.
+int64_t hidden_column(const Shape& shape) {
+  return shape.kind == Kind::kGru ? shape.hidden : 0;
+}
 
-  if (asked.input) result.input = at::empty_like(weights.input);
+/// The gradient of x that one direction gives, added to the other's.
+template <class T>
+void input_gradient(const Shape& shape, const Weights& weights, const Tensor& gates,
+                    const Tensor& grad_x, bool add) {
+  const int64_t stride = gates.size(1);
   for (const Part& part : input_parts(shape)) {
-    if (asked.input) {
-      blas::gemm_blocked<T>(
-          part.count, shape.input, steps.total, {data + part.column, stride, true},
-          {given.x.const_data_ptr<T>(), shape.input}, false,
-          result.input.mutable_data_ptr<T>() + part.row * shape.input, shape.input);
-    }
-    if (wanted.x) {
-      const bool first = direction == 0 && part.row == 0;
-      blas::gemm_blocked<T>(
-          steps.total, shape.input, part.count, {data + part.column, stride},
-          {weights.input.const_data_ptr<T>() + part.row * shape.input, shape.input}, !first,
-          gradients.x.mutable_data_ptr<T>(), shape.input);
+    const blas::Matrix<T> left{gates.const_data_ptr<T>() + part.column, stride};
+    const blas::Matrix<T> right{weights.input.const_data_ptr<T>() + part.row * shape.input,
+                                shape.input};
+    T* const to = grad_x.mutable_data_ptr<T>();
+    const int64_t rows = gates.size(0);
+    const bool adds = add || part.row > 0;
+    if (rows < kRowsWorthPacking) {
+      blas::gemm<T>(rows, shape.input, part.count, T(1), left, right, T(adds ? 1 : 0), to,
+                    shape.input);
+    } else {
+      blas::gemm_blocked<T>(rows, shape.input, part.count, left, right, adds, to, shape.input);
     }
   }
-  if (asked.hidden) {
-    result.hidden = at::empty_like(weights.hidden);
-    const Tensor states = states_before<T>(shape, steps, given, saved.output, direction);
-    blas::gemm_blocked<T>(depth, hidden, steps.total, {data + before, stride, true},
-                          {states.const_data_ptr<T>(), hidden}, false,
-                          result.hidden.mutable_data_ptr<T>(), hidden);
+}
+
+template <class T>
+void add_piece(const Shape& shape, const Piece& piece, bool add, const Weights& sums) {
+  const int64_t hidden = shape.hidden, stride = piece.gates.size(1), rows = piece.gates.size(0);
+  const T* const gates = piece.gates.const_data_ptr<T>();
+  for (const Part& part : input_parts(shape)) {
+    if (!sums.input.defined()) break;
+    blas::gemm_blocked<T>(part.count, shape.input, rows, {gates + part.column, stride, true},
+                          {piece.x.const_data_ptr<T>(), shape.input}, add,
+                          sums.input.mutable_data_ptr<T>() + part.row * shape.input, shape.input);
   }
-  if (!asked.input_bias && !asked.hidden_bias) return;
-  const Tensor sums = gates.sum(0);
-  if (shape.kind == Kind::kGru) {
-    result.input_bias = at::cat({sums.narrow(0, hidden, 2 * hidden), sums.narrow(0, 0, hidden)});
-    result.hidden_bias = sums.narrow(0, hidden, 3 * hidden).clone();
-  } else {
-    result.input_bias = result.hidden_bias = sums;
+  if (sums.hidden.defined()) {
+    blas::gemm_blocked<T>(
+        gate_count(shape.kind) * hidden, hidden, rows, {gates + hidden_column(shape), stride, true},
+        {piece.states.const_data_ptr<T>(), hidden}, add, sums.hidden.mutable_data_ptr<T>(), hidden);
   }
 }
 
@@ -297,6 +304,9 @@ Gradients backward(const Shape& shape, const Steps& steps, const Given& given, c
       for_sequences(shape, steps, [&](int64_t direction, int64_t begin, int64_t end) {
         pass.run(direction, begin, end);
       });
+      for (int64_t d = 0; steps.count() == 1 && wanted.hx && d < shape.directions; ++d) {
+        pass.initial_state(given.weights[d].hidden.template const_data_ptr<T>(), d);
+      }
     };
     switch (shape.kind) {
       case Kind::kLstm:
@@ -313,10 +323,42 @@ Gradients backward(const Shape& shape, const Steps& steps, const Given& given, c
         break;
     }
     for (int64_t d = 0; d < shape.directions; ++d) {
-      parameters<T>(shape, steps, given, saved, gates[d], d, wanted, gradients);
+      const Tensor of_direction = gates[d];
+      if (wanted.x) {
+        input_gradient<T>(shape, given.weights[d], of_direction, gradients.x, d > 0);
+      }
+      const Wanted::Parameters& asked = wanted.weights[d];
+      if (asked.input || asked.hidden || asked.input_bias || asked.hidden_bias) {
+        const Tensor states =
+            asked.hidden ? states_before<T>(shape, steps, given, saved.output, d) : Tensor();
+        gradients.weights[d] = weight_gradients(shape, {{of_direction, given.x, states}}, asked);
+      }
     }
   });
+  gradients.gates = gates;
   return gradients;
+}
+
+Weights weight_gradients(const Shape& shape, const std::vector<Piece>& pieces,
+                         const Wanted::Parameters& wanted) {
+  const auto options = pieces.front().gates.options();
+  const int64_t hidden = shape.hidden, rows = gate_count(shape.kind) * hidden;
+  Weights result;
+  if (wanted.input) result.input = at::empty({rows, shape.input}, options);
+  if (wanted.hidden) result.hidden = at::empty({rows, hidden}, options);
+  visit<FloatingTypes>(pieces.front().gates.scalar_type(), "rnn_backward", [&]<class T>() {
+    for (size_t i = 0; i < pieces.size(); ++i) add_piece<T>(shape, pieces[i], i > 0, result);
+  });
+  if (!wanted.input_bias && !wanted.hidden_bias) return result;
+  Tensor sums = pieces.front().gates.sum(0);
+  for (size_t i = 1; i < pieces.size(); ++i) sums.add_(pieces[i].gates.sum(0));
+  if (shape.kind == Kind::kGru) {
+    result.input_bias = at::cat({sums.narrow(0, hidden, 2 * hidden), sums.narrow(0, 0, hidden)});
+    result.hidden_bias = sums.narrow(0, hidden, 3 * hidden).clone();
+  } else {
+    result.input_bias = result.hidden_bias = sums;
+  }
+  return result;
 }
 
 }  // namespace alt::kernels::rnn

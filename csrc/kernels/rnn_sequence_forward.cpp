@@ -33,9 +33,9 @@ struct Row {
   const T* bias;
   const T* state;
   T* cell;
-  T* saved_cell;
+  T* saved_cell;  // null where the cell is not saved
   T* output;
-  bool save;  // the gates, and LSTM's cell
+  bool save;  // the gates
 };
 
 template <class T, Kind kind, class Count>
@@ -57,7 +57,7 @@ void activate(const Row<T>& row, int64_t hidden, int64_t i, Count lanes) {
     keep(2, cell);
     keep(3, out);
     store_lanes<T>(c, row.cell + i, lanes);
-    if (row.save) store_lanes<T>(c, row.saved_cell + i, lanes);
+    if (row.saved_cell) store_lanes<T>(c, row.saved_cell + i, lanes);
     store_lanes<T>(out * tanh(c), row.output + i, lanes);
   } else if constexpr (kind == Kind::kGru) {
     const V reset = sigmoid(sum(0)), update = sigmoid(sum(1)), from_state = sum(3);
@@ -91,13 +91,17 @@ class Pass {
     const int64_t hidden = shape.hidden;
     for (int64_t d = 0; d < shape.directions; ++d) {
       const Weights& weights = given.weights[d];
-      packed_.emplace_back(
-          weights.hidden.const_data_ptr<T>(), (hidden + width_ - 1) / width_, groups_, hidden, 1,
-          hidden,
-          [&](int64_t panel, int64_t group) {
-            return unit(panel, group) + (is_gated(kind) ? group * hidden : 0);
-          },
-          [&](int64_t group) { return is_gated(kind) ? (group + 1) * hidden : hidden; });
+      const T* const weight = weights.hidden.const_data_ptr<T>();
+      if (steps.count() == 1) {
+        multiply_state(weight, d);  // no second step would use a packed weight
+      } else {
+        packed_.emplace_back(
+            weight, (hidden + width_ - 1) / width_, groups_, hidden, 1, hidden,
+            [&](int64_t panel, int64_t group) {
+              return unit(panel, group) + (is_gated(kind) ? group * hidden : 0);
+            },
+            [&](int64_t group) { return is_gated(kind) ? (group + 1) * hidden : hidden; });
+      }
       constexpr int64_t split = kind == Kind::kGru ? 2 : gate_count(kind);
       bias_.push_back(joined_bias<T>(weights.input_bias, weights.hidden_bias,
                                      gate_count(kind) * hidden, split * hidden));
@@ -136,6 +140,20 @@ class Pass {
     return to;
   }
 
+  // The recurrent product of the only step.
+  void multiply_state(const T* weight, int64_t direction) const {
+    const int64_t hidden = shape_.hidden, rows = steps_.total, stride = columns * hidden;
+    T* const gates = gates_ + direction * rows * stride;
+    const blas::Matrix<T> state{hy_ + direction * rows * hidden, hidden};
+    constexpr int added = kind == Kind::kGru ? 2 : gate_count(kind);
+    blas::gemm<T>(rows, added * hidden, hidden, T(1), state, {weight, hidden, true}, T(1), gates,
+                  stride);
+    if constexpr (kind == Kind::kGru) {
+      blas::gemm<T>(rows, hidden, hidden, T(1), state, {weight + 2 * hidden * hidden, hidden, true},
+                    T(0), gates + 3 * hidden, stride);
+    }
+  }
+
   void step(int64_t direction, int64_t t, int64_t begin, int64_t end) const {
     if (end <= begin) return;
     const int64_t hidden = shape_.hidden, rows = end - begin;
@@ -154,17 +172,21 @@ class Pass {
                     output + r * output_stride,
                     save_};
     };
-    for (int64_t panel = 0; panel * width_ < hidden; ++panel) {
+    const auto activate_rows = [&](int64_t first_row, int64_t end_row, int64_t first_unit,
+                                   int64_t end_unit) {
+      for (int64_t r = first_row; r < end_row; ++r) {
+        const Row<T> now = row(r);
+        for_lanes<T>(first_unit, end_unit,
+                     [&](int64_t i, auto lanes) { activate<T, kind>(now, hidden, i, lanes); });
+      }
+    };
+    if (packed_.empty()) activate_rows(0, rows, 0, hidden);
+    for (int64_t panel = 0; !packed_.empty() && panel * width_ < hidden; ++panel) {
       const int64_t first_unit = panel * width_, end_unit = std::min(first_unit + width_, hidden);
-      packed_[direction].multiply(
-          panel, rows, {state, hidden}, target(panel, gates), [&](int64_t r, int64_t last) {
-            for (; r < last; ++r) {
-              const Row<T> now = row(r);
-              for_lanes<T>(first_unit, end_unit, [&](int64_t i, auto lanes) {
-                activate<T, kind>(now, hidden, i, lanes);
-              });
-            }
-          });
+      packed_[direction].multiply(panel, rows, {state, hidden}, target(panel, gates),
+                                  [&](int64_t first_row, int64_t end_row) {
+                                    activate_rows(first_row, end_row, first_unit, end_unit);
+                                  });
     }
     for (int64_t r = 0; r < rows; ++r) {
       std::memcpy(state + r * hidden, output + r * output_stride, hidden * sizeof(T));
@@ -191,16 +213,21 @@ void multiply_input(const Shape& shape, const Steps& steps, const Given& given,
                     const Tensor& gates) {
   const int64_t stride = gate_columns(shape.kind) * shape.hidden;
   for (int64_t d = 0; d < shape.directions; ++d) {
-    blas::gemm_blocked<T>(steps.total, gate_count(shape.kind) * shape.hidden, shape.input,
-                          {given.x.const_data_ptr<T>(), shape.input},
-                          {given.weights[d].input.const_data_ptr<T>(), shape.input, true}, false,
-                          gates.mutable_data_ptr<T>() + d * steps.total * stride, stride);
+    const int64_t columns = gate_count(shape.kind) * shape.hidden;
+    const blas::Matrix<T> x{given.x.const_data_ptr<T>(), shape.input};
+    const blas::Matrix<T> weight{given.weights[d].input.const_data_ptr<T>(), shape.input, true};
+    T* const to = gates.mutable_data_ptr<T>() + d * steps.total * stride;
+    if (steps.total < kRowsWorthPacking) {
+      blas::gemm<T>(steps.total, columns, shape.input, T(1), x, weight, T(0), to, stride);
+    } else {
+      blas::gemm_blocked<T>(steps.total, columns, shape.input, x, weight, false, to, stride);
+    }
   }
 }
 
 }  // namespace
 
-Result forward(const Shape& shape, const Steps& steps, const Given& given, bool save) {
+Result forward(const Shape& shape, const Steps& steps, const Given& given, Save save) {
   const auto options = given.x.options();
   const int64_t hidden = shape.hidden, directions = shape.directions;
   Result result;
@@ -211,8 +238,8 @@ Result forward(const Shape& shape, const Steps& steps, const Given& given, bool 
   if (given.cx.defined()) result.cy = at::empty_like(given.cx).copy_(given.cx);
   const Tensor gates =
       at::empty({directions, steps.total, gate_columns(shape.kind) * hidden}, options);
-  if (save && is_gated(shape.kind)) result.gates = gates;
-  if (save && shape.kind == Kind::kLstm) {
+  if (save != Save::kNothing && is_gated(shape.kind)) result.gates = gates;
+  if (save == Save::kGatesAndCells && shape.kind == Kind::kLstm) {
     result.cells = at::empty({directions, steps.total, hidden}, options);
   }
   visit<FloatingTypes>(given.x.scalar_type(), "rnn", [&]<class T>() {
