@@ -73,9 +73,9 @@ struct Softmax {
 
   /// factor = 1 / sum, or 1 for queries that saw no key; `sum` becomes the logarithm of the sum of
   /// all exponentials.
-  void finish() {
+  void finish(int64_t queries) {
     using V = Vec<T>;
-    for (int64_t query = 0; query < kBlockQueries<T>; query += V::size) {
+    for (int64_t query = 0; query < queries; query += V::size) {
       const V total = V::load(sum + query), top = V::load(largest + query);
       const V divisor = select(total == V(T(0)), V(T(1)), total);
       (V(T(1)) / divisor).store(factor + query);
@@ -125,7 +125,7 @@ struct Forward {
       softmax.absorb(block);
       accumulate_queries(block, v, scores, width, mixed, softmax.factor);
     }
-    softmax.finish();
+    softmax.finish(queries);
     transpose_out<T, A>({mixed.data, mixed.stride}, width, queries, softmax.factor,
                         output.at(b, h, first), output.row);
     for (int64_t i = 0; i < queries; ++i) *logsumexp.at(b, h, first + i) = softmax.sum[i];
@@ -146,11 +146,7 @@ struct Forward {
             fma(load_lanes(keys + i * key.row + d, lanes), load_lanes(q + d, lanes), products[i]);
       });
     }
-    transpose(products);
-    for (int width = Vec<A>::size / 2; width > 0; width /= 2) {
-      for (int i = 0; i < width; ++i) products[i] += products[i + width];
-    }
-    products[0].store(scores);
+    sum_of_each(products).store(scores);
   }
 
   template <class S>

@@ -105,15 +105,20 @@ struct Backward {
     transpose_in(query.at(b, h, first), query.row, queries, width, scale, m.q);
     transpose_in(grad_output.at(b, h, first), grad_output.row, queries, width, scale, m.grad_out);
     std::fill_n(m.logsumexp, block_queries, std::numeric_limits<A>::infinity());
-    std::fill_n(m.projection, block_queries, A(0));
-    for (int64_t i = 0; i < queries; ++i) {
-      const T *grad = grad_output.at(b, h, first + i), *result = output.at(b, h, first + i);
-      m.logsumexp[i] = *logsumexp.at(b, h, first + i);
-      V sum(A(0));
-      for_lanes<A>(0, width, [&](int64_t d, auto lanes) {
-        sum = fma(load_lanes(grad + d, lanes), load_lanes(result + d, lanes), sum);
-      });
-      m.projection[i] = reduce_add(sum) * scale;
+    for (int64_t i = 0; i < queries; ++i) m.logsumexp[i] = *logsumexp.at(b, h, first + i);
+    for (int64_t i = 0; i < queries; i += V::size) {
+      V products[V::size];
+      for (int64_t j = 0; j < V::size; ++j) {
+        products[j] = V(A(0));
+        if (i + j >= queries) continue;
+        const T *grad = grad_output.at(b, h, first + i + j),
+                *result = output.at(b, h, first + i + j);
+        for_lanes<A>(0, width, [&](int64_t d, auto lanes) {
+          products[j] =
+              fma(load_lanes(grad + d, lanes), load_lanes(result + d, lanes), products[j]);
+        });
+      }
+      (sum_of_each(products) * V(scale)).store(m.projection + i);
     }
   }
 

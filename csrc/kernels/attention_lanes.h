@@ -164,7 +164,19 @@ void transpose(Vec<T> (&rows)[Vec<T>::size]) {
   }
 }
 
-/// square(row, column, width): calls for the squares of lanes that cover rows x columns.
+/// Lane i of the result is the sum of the lanes of vectors[i].
+template <class T>
+Vec<T> sum_of_each(Vec<T> (&vectors)[Vec<T>::size]) {
+  transpose(vectors);
+#pragma GCC unroll 4
+  for (int width = Vec<T>::size / 2; width > 0; width /= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < width; ++i) vectors[i] += vectors[i + width];
+  }
+  return vectors[0];
+}
+
+/// square(row, column, height, width): calls for the squares of lanes that cover rows x columns.
 template <class T, class F>
 void for_squares(int64_t rows, int64_t columns, F&& square) {
   constexpr int64_t lanes = Vec<T>::size;

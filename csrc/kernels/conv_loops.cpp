@@ -13,6 +13,7 @@
 
 #include "kernels/blas.h"
 #include "kernels/conv.h"
+#include "kernels/scratch.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels::conv {
@@ -25,31 +26,6 @@ constexpr double operations_worth_a_thread = 1e6;
 constexpr int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
-
-/// Memory of this thread for windows. Kept between calls, as fresh pages cost more than the
-/// products of a small network; what exceeds the usual size is given back.
-template <class T>
-class Scratch {
- public:
-  explicit Scratch(int64_t size) {
-    if (size > usual_size) {
-      large_.reset(new T[size]);
-      data_ = large_.get();
-      return;
-    }
-    thread_local std::unique_ptr<T[]> kept;
-    if (!kept) {
-      kept.reset(new T[usual_size]);
-    }
-    data_ = kept.get();
-  }
-  T* data() const { return data_; }
-
- private:
-  static constexpr int64_t usual_size = window_bytes / static_cast<int64_t>(sizeof(T));
-  std::unique_ptr<T[]> large_;
-  T* data_;
-};
 
 /// Elements of the small image whose windows, `rows` values each, fill the cache's share.
 template <class T>

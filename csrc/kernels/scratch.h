@@ -7,7 +7,7 @@
 
 namespace alt::kernels {
 
-/// Aligned memory for `size` elements of an arithmetic type, not initialised. The thread keeps it
+/// Aligned memory for `size` elements of a trivial type, not initialised. The thread keeps it
 /// for the next use, as fresh pages cost more than the arithmetic of a small problem; what exceeds
 /// kKeptBytes is given back. One at a time in a thread for each T: the next would share its memory.
 template <class T>
