@@ -140,7 +140,7 @@ struct Running {
   Running(const OptionalTensor& stat, at::ScalarType dtype) {
     if (!stat.has_value() || !stat->defined()) return;
     target = &*stat;
-    values = stat->to(dtype).contiguous();
+    values = parameter(stat, dtype);
   }
   template <class A>
   A* data() const {
@@ -167,13 +167,13 @@ Forward batch_norm(const Tensor& self, const OptionalTensor& weight, const Optio
                    const OptionalTensor& running_mean, const OptionalTensor& running_var,
                    bool training, double momentum, double eps, bool normalise = true) {
   const int64_t channels = self.size(1);
-  const auto parameter_options = self.options().dtype(
-      parameter_dtype(self, given(weight), given(bias), given(running_mean), given(running_var)));
+  const at::ScalarType stored =
+      parameter_dtype(self, given(weight), given(bias), given(running_mean), given(running_var));
   TORCH_CHECK(!training || self.numel() > 0,
               "input tensor must have at least one element, but got input_sizes = ", self.sizes());
   if (self.numel() == 0) {  // of no elements, and of any number of features
-    return {at::empty_like(self), at::empty({0}, parameter_options),
-            at::empty({0}, parameter_options)};
+    return {at::empty_like(self), at::empty({0}, self.options().dtype(stored)),
+            at::empty({0}, self.options().dtype(stored))};
   }
   check_feature_count("running_mean", running_mean, channels);
   check_feature_count("running_var", running_var, channels);
@@ -218,8 +218,8 @@ Forward batch_norm(const Tensor& self, const OptionalTensor& weight, const Optio
       } else if (self.numel() > 0) {
         normalize_rows(x, y, extent, affine);
       }
-      result.save_mean = at::empty({0}, parameter_options);
-      result.save_spread = at::empty({0}, parameter_options);
+      result.save_mean = at::empty({0}, self.options().dtype(stored));
+      result.save_spread = at::empty({0}, self.options().dtype(stored));
       return;
     }
 
@@ -260,8 +260,8 @@ Forward batch_norm(const Tensor& self, const OptionalTensor& weight, const Optio
     }
     mean.write_back();
     variance.write_back();
-    result.save_mean = save_mean.to(parameter_options);
-    result.save_spread = save_spread.to(parameter_options);
+    result.save_mean = in_dtype(save_mean, stored);
+    result.save_spread = in_dtype(save_spread, stored);
   });
   return result;
 }

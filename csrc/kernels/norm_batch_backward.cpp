@@ -116,8 +116,8 @@ ThreeTensors native_batch_norm_backward(const Tensor& grad_out, const Tensor& se
   const int64_t channels = self.size(1);
   TORCH_CHECK(grad_out.sizes() == self.sizes(), "batch_norm_backward: grad_out has shape ",
               grad_out.sizes(), " but the input has shape ", self.sizes());
-  const auto parameter_options = self.options().dtype(
-      parameter_dtype(self, given(weight), given(running_mean), given(running_var)));
+  const at::ScalarType stored =
+      parameter_dtype(self, given(weight), given(running_mean), given(running_var));
 
   ThreeTensors result;
   visit<FloatingAndHalfTypes>(self.scalar_type(), "batch_norm_backward_cpu", [&]<class T>() {
@@ -127,7 +127,7 @@ ThreeTensors native_batch_norm_backward(const Tensor& grad_out, const Tensor& se
     const Extent extent(input);
     const auto format =
         input.is_contiguous() ? at::MemoryFormat::Contiguous : input.suggest_memory_format();
-    const Tensor grad = grad_out.to(self.scalar_type()).contiguous(format);
+    const Tensor grad = in_dtype(grad_out, self.scalar_type()).contiguous(format);
     const T *x = input.const_data_ptr<T>(), *dy = grad.const_data_ptr<T>();
     Tensor grad_input;
     T* dx = nullptr;
@@ -173,8 +173,8 @@ ThreeTensors native_batch_norm_backward(const Tensor& grad_out, const Tensor& se
     } else {
       for (int64_t c = 0; c < channels; ++c) dw[c] = db[c] = A(0);
     }
-    result = {grad_input, output_mask[1] ? grad_weight.to(parameter_options) : Tensor(),
-              output_mask[2] ? grad_bias.to(parameter_options) : Tensor()};
+    result = {grad_input, output_mask[1] ? in_dtype(grad_weight, stored) : Tensor(),
+              output_mask[2] ? in_dtype(grad_bias, stored) : Tensor()};
   });
   return result;
 }

@@ -61,7 +61,7 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm(const Tensor& self,
   check_group_norm(self, weight, bias, C, group);
   TORCH_CHECK(self.numel() == N * C * HxW, "Expected input of ", N * C * HxW, " elements, got ",
               self.sizes());
-  const auto options = self.options().dtype(parameter_dtype(self, weight, bias));
+  const at::ScalarType stored = parameter_dtype(self, weight, bias);
   const Tensor output = at::empty(self.sizes(), self.options());
   Tensor means, rstds;
 
@@ -74,8 +74,8 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm(const Tensor& self,
     const A *w_data = data_or_null<A>(w), *b_data = data_or_null<A>(b);
     const T* x = input.const_data_ptr<T>();
     T* y = output.mutable_data_ptr<T>();
-    means = at::empty({N, group}, options.dtype(computed));
-    rstds = at::empty({N, group}, options.dtype(computed));
+    means = at::empty({N, group}, self.options().dtype(computed));
+    rstds = at::empty({N, group}, self.options().dtype(computed));
     A *mean_data = means.mutable_data_ptr<A>(), *rstd_data = rstds.mutable_data_ptr<A>();
     const int64_t members = C / group, size = members * HxW;
 
@@ -102,7 +102,7 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm(const Tensor& self,
       }
     });
   });
-  return {in_format_of(output, self), means.to(options), rstds.to(options)};
+  return {in_format_of(output, self), in_dtype(means, stored), in_dtype(rstds, stored)};
 }
 
 std::tuple<Tensor, Tensor, Tensor> native_group_norm_backward(
@@ -115,14 +115,15 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm_backward(
               "Expected grad_out of shape ", self.sizes(), ", got ", grad_out.sizes());
   TORCH_CHECK(mean.numel() == N * group && rstd.numel() == N * group, "Expected ", N * group,
               " means and rstds, got ", mean.sizes(), " and ", rstd.sizes());
-  const auto options = self.options().dtype(parameter_dtype(self, weight));
+  const at::ScalarType stored = parameter_dtype(self, weight);
 
   Tensor grad_input, grad_weight, grad_bias;
   visit<FloatingAndHalfTypes>(self.scalar_type(), "GroupNormBackwardKernelImpl", [&]<class T>() {
     using A = opmath_t<T>;
     using V = Vec<A>;
     const auto computed = c10::CppTypeToScalarType<A>::value;
-    const Tensor input = self.contiguous(), grad = grad_out.to(self.scalar_type()).contiguous();
+    const Tensor input = self.contiguous(),
+                 grad = in_dtype(grad_out, self.scalar_type()).contiguous();
     const Tensor w = parameter(weight, computed), m = parameter(mean, computed),
                  r = parameter(rstd, computed);
     const A *w_data = data_or_null<A>(w), *m_data = m.const_data_ptr<A>(),
@@ -165,7 +166,7 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm_backward(
     });
 
     const auto join = [&](bool of_weight) {
-      const Tensor result = at::empty({C}, options.dtype(computed));
+      const Tensor result = at::empty({C}, self.options().dtype(computed));
       A* to = result.mutable_data_ptr<A>();
       for (int64_t c = 0; c < C; ++c) {
         double total = 0;
@@ -175,7 +176,7 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm_backward(
         }
         to[c] = static_cast<A>(total);
       }
-      return result.to(options);
+      return in_dtype(result, stored);
     };
     if (output_mask[1]) grad_weight = join(true);
     if (output_mask[2]) grad_bias = join(false);

@@ -114,7 +114,7 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm(const Tensor& self,
   const Tensor weight = weight_opt.value_or(Tensor()), bias = bias_opt.value_or(Tensor());
   const auto [rows, width] =
       at::native::_check_layer_norm_inputs(self, normalized_shape, weight, bias);
-  const auto options = self.options().dtype(parameter_dtype(self, weight, bias));
+  const at::ScalarType stored = parameter_dtype(self, weight, bias);
   std::vector<int64_t> shape = self.sizes().vec();
   std::fill(shape.end() - normalized_shape.size(), shape.end(), 1);
 
@@ -128,8 +128,8 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm(const Tensor& self,
     const A *w_data = data_or_null<A>(w), *b_data = data_or_null<A>(b);
     const T* x = input.const_data_ptr<T>();
     T* y = output.mutable_data_ptr<T>();
-    means = at::empty(shape, options.dtype(computed));
-    rstds = at::empty(shape, options.dtype(computed));
+    means = at::empty(shape, self.options().dtype(computed));
+    rstds = at::empty(shape, self.options().dtype(computed));
     A *mean = means.mutable_data_ptr<A>(), *rstd = rstds.mutable_data_ptr<A>();
     const int64_t n = width;
     parallel_for(0, rows, rows_per_task(n), [&](int64_t begin, int64_t end) {
@@ -138,7 +138,7 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm(const Tensor& self,
       }
     });
   });
-  return {output, means.to(options), rstds.to(options)};
+  return {output, in_dtype(means, stored), in_dtype(rstds, stored)};
 }
 
 std::tuple<Tensor, Tensor, Tensor> native_layer_norm_backward(
@@ -150,7 +150,7 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm_backward(
       at::native::_check_layer_norm_inputs(self, normalized_shape, weight, bias);
   TORCH_CHECK(grad_out.sizes() == self.sizes(), "layer_norm_backward: grad_out has shape ",
               grad_out.sizes(), " but the input has shape ", self.sizes());
-  const auto options = self.options().dtype(parameter_dtype(self, weight, bias));
+  const at::ScalarType stored = parameter_dtype(self, weight, bias);
 
   Tensor grad_input, grad_weight, grad_bias;
   visit<FloatingAndHalfTypes>(self.scalar_type(), "LayerNormBackwardKernelImpl", [&]<class T>() {
@@ -158,7 +158,8 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm_backward(
     const auto computed = c10::CppTypeToScalarType<A>::value;
     const int64_t n = width, chunk = rows_per_task(n), chunks = (rows + chunk - 1) / chunk,
                   count = rows;
-    const Tensor input = self.contiguous(), grad = grad_out.to(self.scalar_type()).contiguous();
+    const Tensor input = self.contiguous(),
+                 grad = in_dtype(grad_out, self.scalar_type()).contiguous();
     const Tensor w = parameter(weight, computed), m = parameter(mean, computed),
                  r = parameter(rstd, computed);
     const T *x = input.const_data_ptr<T>(), *dy = grad.const_data_ptr<T>();
@@ -183,9 +184,9 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm_backward(
       }
     });
     const auto join = [&](int64_t offset) {
-      const Tensor sum = at::empty(normalized_shape, options.dtype(computed));
+      const Tensor sum = at::empty(normalized_shape, self.options().dtype(computed));
       join_chunks(partials.data() + offset, chunks, 2 * n, n, sum.mutable_data_ptr<A>());
-      return sum.to(options);
+      return in_dtype(sum, stored);
     };
     if (output_mask[1] && weight.defined()) grad_weight = join(0);
     if (output_mask[2] && bias.defined()) grad_bias = join(n);

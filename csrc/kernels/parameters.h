@@ -17,10 +17,15 @@ at::ScalarType parameter_dtype(const at::Tensor& input, const Parameters&... par
   return at::native::param_scalar_type(input, mixed);
 }
 
+/// `value` itself where it has that dtype, without the way through the dispatcher.
+inline at::Tensor in_dtype(const at::Tensor& value, at::ScalarType dtype) {
+  return value.scalar_type() == dtype ? value : value.to(dtype);
+}
+
 /// An optional parameter as contiguous memory of `dtype`; undefined stays undefined.
 inline at::Tensor parameter(const std::optional<at::Tensor>& value, at::ScalarType dtype) {
   if (!value.has_value() || !value->defined()) return {};
-  return value->to(dtype).contiguous();
+  return in_dtype(*value, dtype).contiguous();
 }
 
 }  // namespace alt::kernels
