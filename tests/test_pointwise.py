@@ -181,8 +181,10 @@ def test_what_an_in_place_operator_reads_may_be_itself_but_no_part_of_it():
     assert torch.equal(ours.cpu(), x)
 
 
-def test_alpha_of_another_kind_is_refused():
+def test_numbers_of_another_kind_are_refused():
     x = torch.randn(4, device="alt")
+    with pytest.raises(RuntimeError, match="with a bool tensor is not supported"):
+        torch.sub(x, torch.tensor(True))
     with pytest.raises(RuntimeError, match="Boolean alpha only supported for Boolean results"):
         torch.add(x, x, alpha=True)
     with pytest.raises(RuntimeError, match="alpha must not be a complex number"):

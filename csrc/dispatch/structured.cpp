@@ -17,11 +17,12 @@ bool computes_alike(at::ScalarType dtype) {
          dtype == at::kBFloat16;
 }
 
-/// Whether `tensor` is one number that takes the dtype of `other`, whatever its own is.
+/// Whether `tensor` is one number that takes the dtype of `other`, whatever its own is. Some
+/// operators refuse a truth value.
 bool is_number_beside(const at::Tensor& tensor, const at::Tensor& other) {
   if (tensor.dim() != 0 || !(tensor.device() == other.device() || tensor.is_cpu())) return false;
   const at::ScalarType dtype = tensor.scalar_type();
-  if (!computes_alike(dtype) && !c10::isIntegralType(dtype, /*includeBool=*/true)) return false;
+  if (!computes_alike(dtype) && !c10::isIntegralType(dtype, /*includeBool=*/false)) return false;
   return tensor.unsafeGetTensorImpl()->is_wrapped_number() || other.dim() > 0;
 }
 
