@@ -106,13 +106,13 @@ void report(void* data, int64_t size, const Heap& from, c10::DeviceIndex device)
 void release(void* data) {
   if (!data) return;
   if (c10::memoryProfilingEnabled()) {
-    const auto capacity = static_cast<int64_t>(Block::of(data)->capacity());
+    const auto bytes = static_cast<int64_t>(Block::of(data)->allocated());
     Heap& from = Heap::heap_of(data);
     Heap::release(data);
     const auto& heaps = all_heaps();
     const auto at = std::find_if(heaps.begin(), heaps.end(),
                                  [&](const auto& other) { return other.get() == &from; });
-    report(data, -capacity, from, static_cast<c10::DeviceIndex>(at - heaps.begin()));
+    report(data, -bytes, from, static_cast<c10::DeviceIndex>(at - heaps.begin()));
   } else {
     Heap::release(data);
   }
@@ -180,7 +180,7 @@ c10::DataPtr allocate(size_t size, c10::DeviceIndex device) {
     data = from.allocate(size);
   }
   if (!data) throw_out_of_memory(size, device);
-  report(data, static_cast<int64_t>(Block::of(data)->capacity()), from, device);
+  report(data, static_cast<int64_t>(Block::of(data)->allocated()), from, device);
   return {data, data, &release, on};
 }
 

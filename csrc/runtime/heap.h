@@ -30,6 +30,8 @@ struct alignas(64) Block {
   bool last;     // Of its segment.
 
   size_t capacity() const { return size - sizeof(Block); }
+  // What the allocation counts as: its capacity but for what is kept free at its end.
+  size_t allocated() const;
   char* data() { return reinterpret_cast<char*>(this) + sizeof(Block); }
   Block* above() {
     return last ? nullptr : reinterpret_cast<Block*>(reinterpret_cast<char*>(this) + size);

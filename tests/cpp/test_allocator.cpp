@@ -340,6 +340,7 @@ int main() {
   check::test("nothing_is_null", nothing_is_null);
   check::test("freed_memory_is_used_again", freed_memory_is_used_again);
   check::test("empty_cache_gives_everything_back", empty_cache_gives_everything_back);
+  check::test("what_waits_is_given_to_larger_blocks", what_waits_is_given_to_larger_blocks);
   check::test("statistics_count_what_is_asked_for", statistics_count_what_is_asked_for);
   check::test("allocations_do_not_overlap", allocations_do_not_overlap);
   check::test("too_much_is_out_of_memory_and_no_more", too_much_is_out_of_memory_and_no_more);
