@@ -4,6 +4,11 @@
 
 #include <c10/util/TypeCast.h>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -18,6 +23,38 @@ template <class To, class From>
 void convert_contiguous(To* __restrict dst, const From* __restrict src, int64_t n) {
   if constexpr (std::is_same_v<To, From>) {
     std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(To));
+#if defined(__AVX512F__)
+  } else if constexpr (std::is_same_v<To, at::Half> && std::is_same_v<From, float>) {
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+      const __m256i half =
+          _mm512_maskz_cvtps_ph(0xffff, _mm512_loadu_ps(src + i), _MM_FROUND_TO_NEAREST_INT);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst + i), half);
+    }
+    for (; i < n; ++i) dst[i] = src[i];
+  } else if constexpr (std::is_same_v<To, float> && std::is_same_v<From, at::Half>) {
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+      const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(src + i));
+      _mm512_storeu_ps(dst + i, _mm512_maskz_cvtph_ps(0xffff, half));
+    }
+    for (; i < n; ++i) dst[i] = src[i];
+#elif defined(__F16C__) && defined(__AVX2__)
+  } else if constexpr (std::is_same_v<To, at::Half> && std::is_same_v<From, float>) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+      const __m128i half = _mm256_cvtps_ph(_mm256_loadu_ps(src + i), _MM_FROUND_TO_NEAREST_INT);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(dst + i), half);
+    }
+    for (; i < n; ++i) dst[i] = src[i];
+  } else if constexpr (std::is_same_v<To, float> && std::is_same_v<From, at::Half>) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+      const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(src + i));
+      _mm256_storeu_ps(dst + i, _mm256_cvtph_ps(half));
+    }
+    for (; i < n; ++i) dst[i] = src[i];
+#endif
   } else {
     for (int64_t i = 0; i < n; ++i) dst[i] = c10::convert<To, From>(src[i]);
   }
@@ -32,6 +69,17 @@ void convert_strided(void* dst, int64_t dst_stride, const void* src, int64_t src
   }
   auto* to = static_cast<char*>(dst);
   const auto* from = static_cast<const char*>(src);
+  if (src_stride == 0 && dst_stride == sizeof(To) && n > 0) {  // one number, spread
+    std::fill_n(static_cast<To*>(dst), n, c10::convert<To, From>(*static_cast<const From*>(src)));
+    return;
+  }
+  if (src_stride == 2 * sizeof(From) && dst_stride == sizeof(To)) {  // as of a complex's real part
+    for (int64_t i = 0; i < n; ++i) {
+      static_cast<To*>(dst)[i] = c10::convert<To, From>(static_cast<const From*>(src)[2 * i]);
+    }
+    return;
+  }
+#pragma GCC unroll 8
   for (int64_t i = 0; i < n; ++i) {
     *reinterpret_cast<To*>(to + i * dst_stride) =
         c10::convert<To, From>(*reinterpret_cast<const From*>(from + i * src_stride));
