@@ -21,6 +21,7 @@
 #include "generated/torch_compat.h"
 #include "loops/convert.h"
 #include "loops/dtype.h"
+#include "loops/transpose.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -58,24 +59,36 @@ void copy_rows(ConvertFunction convert, const Piece& p, int64_t inner, int64_t o
   }
 }
 
-void copy_tiles(ConvertFunction convert, const Piece& p, int64_t inner, int64_t outer) {
+void copy_tiles(ConvertFunction convert, const Piece& p, int64_t inner, int64_t outer,
+                bool turnable) {
   for (int64_t o = 0; o < outer; o += kTile) {
     for (int64_t i = 0; i < inner; i += kTile) {
       Piece tile = p;
       tile.dst += o * p.dst_outer + i * p.dst_inner;
       tile.src += o * p.src_outer + i * p.src_inner;
-      copy_rows(convert, tile, std::min(kTile, inner - i), std::min(kTile, outer - o));
+      const int64_t columns = std::min(kTile, inner - i);
+      const int64_t rows = std::min(kTile, outer - o);
+      if (turnable) {
+        transpose(reinterpret_cast<float*>(tile.dst), p.dst_outer / kTransposedSize,
+                  reinterpret_cast<const float*>(tile.src), p.src_inner / kTransposedSize, rows,
+                  columns);
+      } else {
+        copy_rows(convert, tile, columns, rows);
+      }
     }
   }
 }
 
 void copy_piece(ConvertFunction convert, const Piece& p, int64_t inner, int64_t outer,
-                int64_t dst_size, int64_t src_size) {
+                int64_t dst_size, int64_t src_size, bool same) {
   if (p.dst_outer == inner * dst_size && p.src_outer == inner * src_size &&
       p.dst_inner == dst_size && p.src_inner == src_size) {
     convert(p.dst, p.dst_inner, p.src, p.src_inner, inner * outer);
   } else if (std::abs(p.src_outer) < std::abs(p.src_inner) && outer > 1) {
-    copy_tiles(convert, p, inner, outer);
+    const bool turnable = same && dst_size == kTransposedSize && p.dst_inner == kTransposedSize &&
+                          p.src_outer == kTransposedSize && p.dst_outer % kTransposedSize == 0 &&
+                          p.src_inner % kTransposedSize == 0;
+    copy_tiles(convert, p, inner, outer, turnable);
   } else {
     copy_rows(convert, p, inner, outer);
   }
@@ -98,7 +111,7 @@ void copy_elements(const at::Tensor& dst, const at::Tensor& src) {
   const int64_t src_size = iter.element_size(1);
   const auto loop = [&](char** data, const int64_t* strides, int64_t inner, int64_t outer) {
     copy_piece(convert, {data[0], data[1], strides[0], strides[1], strides[2], strides[3]}, inner,
-               outer, dst_size, src_size);
+               outer, dst_size, src_size, same);
   };
   parallel_for(0, iter.numel(), kGrain,
                [&](int64_t begin, int64_t end) { iter.serial_for_each(loop, {begin, end}); });

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "loops/convert.h"
+#include "loops/transpose.h"
 #include "runtime/thread_pool.h"
 
 namespace alt {
@@ -20,7 +21,12 @@ namespace {
 constexpr int64_t kBlockBytes = 4096;
 constexpr int64_t kGrain = 32768;  // additions worth waking a thread for: about 10 microseconds
 constexpr int64_t kAtOnce = 512;   // elements that no thread is woken for, whatever they cost
+constexpr int64_t kLongRow = 128;  // elements that are a block by themselves
 constexpr int kMaxOperands = 6;
+// A block of an iteration with a transposed operand: 16 elements are a line of it, 64 x 16 as many
+// elements of four bytes as a buffer has.
+constexpr int64_t kTransposedRows = 16;
+constexpr int64_t kTransposedColumns = 64;
 
 /// A 2-d strided piece of one operand, as TensorIterator hands it over.
 struct Piece {
@@ -75,7 +81,15 @@ class BlockRunner {
     std::array<Buffer, kMaxOperands> buffers;
     std::array<void*, kMaxOperands> pointers;
     load_broadcast(pieces, inner * outer, buffers, pointers);
-    if (inner >= block_ || outer == 1) {
+    if (inner >= kTransposedColumns && outer >= kTransposedRows &&
+        block_ >= kTransposedColumns * kTransposedRows && any_transposed(pieces)) {
+      for (int64_t o = 0; o < outer; o += kTransposedRows) {
+        for (int64_t i = 0; i < inner; i += kTransposedColumns) {
+          run_block(pieces, i, std::min(kTransposedColumns, inner - i), o,
+                    std::min(kTransposedRows, outer - o), buffers, pointers);
+        }
+      }
+    } else if (inner >= kLongRow || outer == 1) {
       for (int64_t o = 0; o < outer; ++o) {
         for (int64_t i = 0; i < inner; i += block_) {
           run_block(pieces, i, std::min(block_, inner - i), o, 1, buffers, pointers);
@@ -93,6 +107,19 @@ class BlockRunner {
   bool contiguous(const Operand& operand, const Piece& piece, int64_t inner, int64_t rows) const {
     return operand.same_dtype && (inner == 1 || piece.inner_stride == operand.element_size) &&
            (rows == 1 || piece.outer_stride == inner * operand.element_size);
+  }
+
+  /// Whether an input's rows are what the iteration's columns are, in elements that can be turned.
+  static bool transposed(const Operand& operand, const Piece& piece) {
+    return operand.same_dtype && operand.element_size == kTransposedSize &&
+           piece.outer_stride == kTransposedSize && piece.inner_stride > kTransposedSize &&
+           piece.inner_stride % kTransposedSize == 0;
+  }
+  bool any_transposed(const std::array<Piece, kMaxOperands>& pieces) const {
+    for (int i = outputs_; i < count_; ++i) {
+      if (transposed(operands_[i], pieces[i])) return true;
+    }
+    return false;
   }
 
   /// All operands contiguous in the loop's dtypes: one call of the inner loop.
@@ -143,6 +170,12 @@ class BlockRunner {
   static void transfer(const Operand& operand, const Piece& piece, int64_t start, int64_t n,
                        int64_t row, int64_t rows, Buffer& buffer, bool load) {
     const int64_t size = operand.loop_element_size;
+    if (load && rows > 1 && transposed(operand, piece)) {
+      transpose(reinterpret_cast<float*>(buffer.bytes), n,
+                reinterpret_cast<const float*>(piece.at(start, row)), piece.inner_stride / size,
+                rows, n);
+      return;
+    }
     // Walk the longer way in the inner call: a column of many short rows is one strided call.
     const bool by_column = rows > n;
     const int64_t calls = by_column ? n : rows;
