@@ -3,6 +3,7 @@
 
 #include <c10/util/MathConstants.h>
 
+#include "loops/erf.h"
 #include "loops/function.h"
 #include "loops/math.h"
 
@@ -108,7 +109,7 @@ ALT_FN T atan2(T y, T x) {
 }
 template <class T>
 ALT_FN T erf(T x) {
-  return math::erf(x);
+  return math::erf_inline(x);
 }
 template <class T>
 ALT_FN T erfc(T x) {
