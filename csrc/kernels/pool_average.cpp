@@ -27,8 +27,14 @@ class Divisor {
   Divisor(const Geometry& geometry, bool count_include_pad, std::optional<int64_t> divisor_override)
       : geometry_(geometry), include_padding_(count_include_pad), override_(divisor_override) {}
 
-  int64_t operator()(int64_t d, int64_t h, int64_t w) const {
-    return override_ ? *override_ : length(0, d) * length(1, h) * length(2, w);
+  /// Of the outputs of row (d, h), in order.
+  template <class T>
+  void row(int64_t d, int64_t h, std::vector<T>& divisors) const {
+    divisors.resize(static_cast<size_t>(geometry_.output[2]));
+    const int64_t area = override_ ? *override_ : length(0, d) * length(1, h);
+    for (int64_t w = 0; w < geometry_.output[2]; ++w) {
+      divisors[static_cast<size_t>(w)] = static_cast<T>(override_ ? area : area * length(2, w));
+    }
   }
 
  private:
@@ -49,18 +55,46 @@ class Divisor {
   std::optional<int64_t> override_;
 };
 
-/// Calls body(row, x) for the window elements of an output row that are inside the plane, in order
-/// or last first: `row` is the offset of the input row, `x` the position that output 0 sees.
+/// For each column of the window, the outputs of a row that see the image through it.
+std::vector<Inside> columns(const Geometry& g) {
+  std::vector<Inside> result;
+  for (int64_t kx = 0; kx < g.kernel[2]; ++kx) {
+    result.emplace_back(kx - g.padding[2], g.stride[2], g.output[2], g.input[2]);
+  }
+  return result;
+}
+
+/// Calls body(row, x, inside) for the window elements of an output row that are inside the plane,
+/// in order or last first: `row` is the offset of the input row, `x` the position that output 0
+/// sees, `inside` the outputs that see one.
 template <class Body>
-void for_each_element(const Geometry& g, int64_t d, int64_t h, bool last_first, Body&& body) {
-  const int64_t count = volume(g.kernel);
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t element = last_first ? count - 1 - i : i;
-    const int64_t x = element % g.kernel[2] - g.padding[2];
-    const int64_t y = h * g.stride[1] + element / g.kernel[2] % g.kernel[1] - g.padding[1];
-    const int64_t z = d * g.stride[0] + element / (g.kernel[2] * g.kernel[1]) - g.padding[0];
-    if (!outside(z, g.input[0]) && !outside(y, g.input[1])) {
-      body((z * g.input[1] + y) * g.input[2], x);
+void for_each_element(const Geometry& g, const std::vector<Inside>& columns, int64_t d, int64_t h,
+                      bool last_first, Body&& body) {
+  const auto turned = [&](int64_t i, int64_t count) { return last_first ? count - 1 - i : i; };
+  for (int64_t i = 0; i < g.kernel[0]; ++i) {
+    const int64_t z = d * g.stride[0] + turned(i, g.kernel[0]) - g.padding[0];
+    if (outside(z, g.input[0])) continue;
+    for (int64_t j = 0; j < g.kernel[1]; ++j) {
+      const int64_t y = h * g.stride[1] + turned(j, g.kernel[1]) - g.padding[1];
+      if (outside(y, g.input[1])) continue;
+      for (int64_t k = 0; k < g.kernel[2]; ++k) {
+        const int64_t kx = turned(k, g.kernel[2]);
+        body((z * g.input[1] + y) * g.input[2], kx - g.padding[2],
+             columns[static_cast<size_t>(kx)]);
+      }
+    }
+  }
+}
+
+/// sum / divisor; a window that lies in the padding altogether gives 0.
+template <class T>
+void divide_row(const T* sums, const std::vector<T>& divisors, T* quotients) {
+  for (size_t w = 0; w < divisors.size(); ++w) {
+    if constexpr (std::is_integral_v<T>) {
+      quotients[w] = divisors[w] == 0 ? T(0) : sums[w] / divisors[w];
+    } else {
+      const T quotient = sums[w] / divisors[w];
+      quotients[w] = divisors[w] == T(0) ? T(0) : quotient;
     }
   }
 }
@@ -74,23 +108,22 @@ void average_pool(const Tensor& self, const Geometry& geometry, const Divisor& d
     T* result = target.data<T>();
     const int64_t width = geometry.output[2];
     const int64_t stride = geometry.stride[2];
+    const std::vector<Inside> seen = columns(geometry);
     planes::for_each_row(
         geometry.planes, geometry.output, width * volume(geometry.kernel),
         [&](int64_t plane, int64_t d, int64_t h) {
+          thread_local std::vector<T> divisors;
           T* sums = result + ((plane * geometry.output[0] + d) * geometry.output[1] + h) * width;
           const T* base = data + plane * volume(geometry.input);
           std::fill_n(sums, width, T(0));
-          for_each_element(geometry, d, h, false, [&](int64_t row, int64_t x) {
-            const Inside inside(x, stride, width, geometry.input[2]);
-            for (int64_t w = inside.first; w < inside.last; ++w) {
-              sums[w] += base[row + x + w * stride];
-            }
-          });
-          for (int64_t w = 0; w < width; ++w) {
-            const int64_t count = divisor(d, h, w);
-            // A window that lies in the padding altogether gives 0.
-            sums[w] = count == 0 ? T(0) : sums[w] / static_cast<T>(count);
-          }
+          for_each_element(geometry, seen, d, h, false,
+                           [&](int64_t row, int64_t x, const Inside& inside) {
+                             for (int64_t w = inside.first; w < inside.last; ++w) {
+                               sums[w] += base[row + x + w * stride];
+                             }
+                           });
+          divisor.row(d, h, divisors);
+          divide_row(sums, divisors, sums);
         });
   });
   target.finish();
@@ -107,23 +140,23 @@ void average_pool_backward(const Tensor& grad_output, const Geometry& geometry,
     const int64_t output = volume(geometry.output);
     const int64_t width = geometry.output[2];
     const int64_t stride = geometry.stride[2];
+    const std::vector<Inside> seen = columns(geometry);
     planes::for_each(geometry.planes, input + output * volume(geometry.kernel), [&](int64_t plane) {
+      thread_local std::vector<T> delta, divisors;
       T* base = result + plane * input;
       std::fill_n(base, input, T(0));
-      std::vector<T> delta(static_cast<size_t>(width));
+      delta.resize(static_cast<size_t>(width));
       const T* row_grad = data + plane * output;
       for (int64_t d = 0; d < geometry.output[0]; ++d) {
         for (int64_t h = 0; h < geometry.output[1]; ++h, row_grad += width) {
-          for (int64_t w = 0; w < width; ++w) {
-            const int64_t count = divisor(d, h, w);
-            delta[w] = count == 0 ? T(0) : row_grad[w] / static_cast<T>(count);
-          }
-          for_each_element(geometry, d, h, true, [&](int64_t row, int64_t x) {
-            const Inside inside(x, stride, width, geometry.input[2]);
-            for (int64_t w = inside.first; w < inside.last; ++w) {
-              base[row + x + w * stride] += delta[w];
-            }
-          });
+          divisor.row(d, h, divisors);
+          divide_row(row_grad, divisors, delta.data());
+          for_each_element(geometry, seen, d, h, true,
+                           [&](int64_t row, int64_t x, const Inside& inside) {
+                             for (int64_t w = inside.first; w < inside.last; ++w) {
+                               base[row + x + w * stride] += delta[static_cast<size_t>(w)];
+                             }
+                           });
         }
       }
     });

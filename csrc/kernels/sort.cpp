@@ -123,13 +123,14 @@ void topk(const at::Tensor& self, int64_t k, int64_t dim, bool largest, bool sor
   dim = dim < 0 ? dim + self.dim() : dim;
   const LaneOffsets lanes(self.sizes(), dim);
   const int64_t n = lanes.length();
+  const int64_t stride = lanes.stride(self);
   visit<AllTypesAndHalf>(self.scalar_type(), "topk_cpu", [&]<class T>() {
     parallel_for(0, lanes.count(), lane_grain(n), [&](int64_t begin, int64_t end) {
       std::vector<std::pair<T, int64_t>> entries(static_cast<size_t>(n));
       for (int64_t lane = begin; lane < end; ++lane) {
         const T* source = self.const_data_ptr<T>() + lanes.start(self, lane);
         for (int64_t i = 0; i < n; ++i) {
-          entries[i] = {source[i * lanes.stride(self)], i};
+          entries[static_cast<size_t>(i)] = {source[i * stride], i};
         }
         if (largest) {
           select_first(entries, k, sorted, is_greater<T>);

@@ -90,6 +90,7 @@ void reduce_lanes(const at::Tensor& self, int64_t dim, const at::Tensor& values,
                   const at::Tensor& indices, Choose&& choose) {
   const LaneOffsets lanes(self.sizes(), dim);
   const int64_t n = lanes.length();
+  const int64_t stride = lanes.stride(self);
   const auto put_back = [&](const at::Tensor& out) {
     return self.dim() > 0 && out.dim() < self.dim() ? out.unsqueeze(dim) : out;
   };
@@ -101,7 +102,7 @@ void reduce_lanes(const at::Tensor& self, int64_t dim, const at::Tensor& values,
     for (int64_t lane = begin; lane < end; ++lane) {
       const T* source = self.const_data_ptr<T>() + lanes.start(self, lane);
       for (int64_t i = 0; i < n; ++i) {
-        entries[i] = {source[i * lanes.stride(self)], i};
+        entries[static_cast<size_t>(i)] = {source[i * stride], i};
       }
       const Entry<T> chosen = choose(entries);
       value_out.template mutable_data_ptr<T>()[lanes.start(value_out, lane)] = chosen.first;
