@@ -586,13 +586,15 @@ def generate(table_path: Path) -> dict[str, str]:
     native = NativeFunctions()
     errors: list[str] = []
     absent = set(table.get("newer") or []) - set(native.functions)
-    registered = [
-        handled(errors, name, lambda n=name: emit_aten(native, n))
-        for name in table["aten"] or []
-        if name not in absent
-    ]
+    registered = {
+        "aten": [
+            handled(errors, name, lambda n=name: emit_aten(native, n))
+            for name in table["aten"] or []
+            if name not in absent
+        ]
+    }
     for section, emit in (("meta", emit_meta), ("own", emit_own)):
-        registered += [
+        registered[section] = [
             handled(errors, str(row), lambda r=row, e=emit: e(native, r))
             for row in table[section] or []
             if absent.isdisjoint(row)
@@ -609,14 +611,17 @@ def generate(table_path: Path) -> dict[str, str]:
     pointwise: dict[str, list[Emitted]] = defaultdict(list)
     for family, label, emit in pointwise_rows(table):
         pointwise[family].append(handled(errors, label, emit))
-    everything = itertools.chain(registered, autograd, stubs, reductions, *pointwise.values())
+    everything = itertools.chain(
+        *registered.values(), autograd, stubs, reductions, *pointwise.values()
+    )
     errors += duplicates(everything)
     if errors:
         raise SystemExit("\n".join(errors))
 
     files = {"torch_compat.h": compat_header()}
-    for i, rows in enumerate(chunks(registered, ROWS_PER_FILE)):
-        files[f"register_{i}.cpp"] = registration_file(rows)
+    for section, emitted in registered.items():
+        for i, rows in enumerate(chunks(emitted, ROWS_PER_FILE)):
+            files[f"register_{section}_{i}.cpp"] = registration_file(rows)
     files["register_autograd.cpp"] = registration_file(
         autograd, keys=("AutogradPrivateUse1", "PrivateUse1")
     )
