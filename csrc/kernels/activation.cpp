@@ -38,6 +38,7 @@ void gelu_backward(const at::Tensor& grad, const at::Tensor& self, std::string_v
 std::tuple<at::Tensor&, at::Tensor&> log_sigmoid_forward_out(const at::Tensor& self,
                                                              at::Tensor& output,
                                                              at::Tensor& buffer) {
+  output.resize_as_(self);  // as stock, which does not warn here
   auto iter = at::TensorIterator::unary_op(output, self);
   log_sigmoid(iter);
   // Stock's CPU keeps exp(-|x|) here for the backward; ours computes it again, which is cheaper

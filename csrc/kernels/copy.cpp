@@ -20,7 +20,7 @@
 
 #include "generated/torch_compat.h"
 #include "loops/convert.h"
-#include "loops/dtype.h"
+#include "loops/storable.h"
 #include "loops/transpose.h"
 #include "runtime/thread_pool.h"
 
@@ -182,23 +182,14 @@ at::Tensor copy_from_and_resize(const at::Tensor& self, const at::Tensor& dst) {
 
 at::Scalar local_scalar_dense(const at::Tensor& self) {
   std::optional<at::Scalar> value;
-  visit<EveryType>(self.scalar_type(), "_local_scalar_dense",
-                   [&]<class T>() { value.emplace(*self.const_data_ptr<T>()); });
+  visit<StorableTypes>(self.scalar_type(), "_local_scalar_dense",
+                       [&]<class T>() { value.emplace(*self.const_data_ptr<T>()); });
   return *value;
 }
 
-namespace {
-
-// Held and converted, never computed with.
-using Float8Types =
-    TypeList<at::Float8_e4m3fn, at::Float8_e4m3fnuz, at::Float8_e5m2, at::Float8_e5m2fnuz>;
-using FillTypes = concat_t<EveryType, Float8Types>;
-
-}  // namespace
-
 void fill(at::TensorIterator& iter, const at::Scalar& value) {
   if (iter.numel() == 0) return;
-  visit<FillTypes>(iter.dtype(), "fill", [&]<class T>() {
+  visit<StorableTypes>(iter.dtype(), "fill", [&]<class T>() {
     const T element = value.to<T>();
     const auto loop = [&](char** data, const int64_t* strides, int64_t inner, int64_t outer) {
       for (int64_t o = 0; o < outer; ++o) {

@@ -172,6 +172,7 @@ void broadcast_into(const Tensor& out, const Tensor& self) {
 void add_product(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                  const Scalar& alpha, const Tensor& out, const char* name) {
   if (out.numel() == 0) {
+    self.expand(out.sizes());  // for its refusal
     return;
   }
   if (beta.toComplexDouble() != 0.0 && !out.is_same(self)) {
@@ -221,12 +222,14 @@ void addmm_activation(const Tensor& self, const Tensor& mat1, const Tensor& mat2
 }
 
 void bmm(const Tensor& batch1, const Tensor& batch2, const Tensor& out) {
+  if (out.numel() == 0) return;
   check_dtype(batch2, batch1.scalar_type());
   add_product(out, batch1, batch2, 0, 1, out, "bmm");
 }
 
 void baddbmm(const Tensor& self, const Tensor& batch1, const Tensor& batch2, const Scalar& beta,
              const Scalar& alpha, const Tensor& out) {
+  if (out.numel() == 0) return;
   check_dtype(batch2, batch1.scalar_type());
   add_product(self, batch1, batch2, beta, alpha, out, "baddbmm");
 }

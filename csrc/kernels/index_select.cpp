@@ -181,6 +181,11 @@ at::Tensor& index_select_out(const at::Tensor& self, int64_t dim, const at::Tens
     sizes[dim] = count;
   }
   at::native::resize_output(out, sizes);
+  if (self.numel() == 0 && self.dim() > 1) {
+    const auto outside = find_outside(index, 0, self.size(dim));
+    TORCH_CHECK(!outside, "INDICES element is out of DATA bounds, id=", *outside,
+                " axis_dim=", self.size(dim));
+  }
   check_index_in_self(index, self.dim() > 0 ? self.size(dim) : 1);
   if (out.numel() == 0) {
     return out;
@@ -290,6 +295,9 @@ void index_copy(at::TensorIterator& iter, int64_t dim, int64_t self_dim_size,
 
 void index_fill(at::TensorIterator& iter, int64_t dim, int64_t self_dim_size,
                 int64_t self_dim_stride, const at::Scalar& source) {
+  if (iter.numel() == 0) {
+    return;
+  }
   check_wrapped_index(iter.tensor_base(1), dim, self_dim_size);
   visit<EveryType>(iter.dtype(0), "index_fill_cpu", [&]<class T>() {
     const auto value = source.to<T>();

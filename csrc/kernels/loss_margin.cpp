@@ -41,10 +41,11 @@ Tensor as_long(const Tensor& target) {
   return target.contiguous();
 }
 
-// One loss a row, or their sum or mean.
+// One loss a row, or their sum or mean; of an input without rows of its own a number.
 template <class T>
-Tensor reduced(const std::vector<double>& losses, const Tensor& self, int64_t reduction) {
-  const bool elementwise = reduction == at::Reduction::None && self.dim() > 1;
+Tensor reduced(const std::vector<double>& losses, const Tensor& self, bool has_rows,
+               int64_t reduction) {
+  const bool elementwise = reduction == at::Reduction::None && has_rows;
   const Tensor result = at::empty(
       elementwise ? at::IntArrayRef{static_cast<int64_t>(losses.size())} : at::IntArrayRef{},
       self.options());
@@ -117,7 +118,7 @@ Tensor multi_margin_loss(const Tensor& self, const Tensor& target, const Scalar&
       }
       losses[r] = sum * (w ? w[t[r]] : T(1)) / static_cast<double>(classes);
     });
-    result = reduced<T>(losses, self, reduction);
+    result = reduced<T>(losses, self, target.dim() > 0, reduction);
   });
   return result;
 }
@@ -217,7 +218,7 @@ std::tuple<Tensor, Tensor> multilabel_margin_loss_forward(const Tensor& self, co
                            });
                            losses[r] = sum / static_cast<double>(classes);
                          });
-                         result = reduced<T>(losses, self, reduction);
+                         result = reduced<T>(losses, self, self.dim() > 1, reduction);
                        });
   return {result, is_target};
 }

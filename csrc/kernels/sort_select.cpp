@@ -178,8 +178,12 @@ at::Tensor median_of_all(const at::Tensor& self, bool ignore_nan) {
     T* result = out.mutable_data_ptr<T>();
     if (source.numel() == 0) {
       // What stock gives: NaN, and its conversion for an integer.
-      *result = std::numeric_limits<T>::has_quiet_NaN ? std::numeric_limits<T>::quiet_NaN()
-                                                      : std::numeric_limits<T>::lowest();
+      if constexpr (std::is_integral_v<T>) {
+        // As the processor converts: to 32 bits at the least, of which a shorter type has zeros.
+        *result = sizeof(T) >= 4 ? std::numeric_limits<T>::lowest() : T(0);
+      } else {
+        *result = std::numeric_limits<T>::quiet_NaN();
+      }
       return;
     }
     const T* data = source.const_data_ptr<T>();
@@ -269,6 +273,10 @@ Outputs mode_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& 
                  at::Tensor& indices) {
   dim = at::maybe_wrap_dim(dim, self.dim());
   check_dim_not_empty("mode", self, dim);
+  if (self.dim() == 0) {  // as stock, which does not warn here
+    values.resize_({});
+    indices.resize_({});
+  }
   resize_reduced(self, dim, keepdim, values, indices);
   if (self.dim() == 0) {
     values.copy_(self);

@@ -12,7 +12,7 @@
 #include <array>
 #include <cstring>
 
-#include "loops/dtype.h"
+#include "loops/storable.h"
 
 namespace alt {
 namespace {
@@ -98,14 +98,14 @@ void fill_row(Table& table, TypeList<Froms...>) {
 template <class... Tos>
 Table make_table(TypeList<Tos...>) {
   Table table{};
-  (fill_row<Tos>(table, EveryType{}), ...);
+  (fill_row<Tos>(table, StorableTypes{}), ...);
   return table;
 }
 
 }  // namespace
 
 ConvertFunction convert_function(at::ScalarType to, at::ScalarType from) {
-  static const Table table = make_table(EveryType{});
+  static const Table table = make_table(StorableTypes{});
   ConvertFunction function = table[static_cast<size_t>(to)][static_cast<size_t>(from)];
   TORCH_CHECK_NOT_IMPLEMENTED(function != nullptr, "alt cannot convert ", from, " to ", to);
   return function;

@@ -185,7 +185,7 @@ ALT_FN T sign(T x) {
     return x;
   } else if constexpr (is_vec_v<T>) {
     const T zero(0);
-    return select(x > zero, T(1), select(x < zero, T(-1), select(is_nan(x), x, zero)));
+    return select(x > zero, T(1), select(x < zero, T(-1), zero));
   } else {
     return static_cast<T>((x > T(0)) - (x < T(0)));
   }

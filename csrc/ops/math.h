@@ -16,7 +16,10 @@ ALT_FN T exp(T x) {
 template <class T>
 ALT_FN T exp2(T x) {
   if constexpr (c10::is_complex<T>::value) {
-    return math::exp(x * T(c10::ln_2<double>));
+    // By parts: the product of complex numbers would make NaN of an infinite part.
+    using Real = typename T::value_type;
+    constexpr Real kLn2 = c10::ln_2<Real>;
+    return math::exp(T(x.real() * kLn2, x.imag() * kLn2));
   } else {
     return math::exp2(x);
   }
@@ -31,7 +34,14 @@ ALT_FN T log(T x) {
 }
 template <class T>
 ALT_FN T log2(T x) {
-  return math::log2(x);
+  if constexpr (c10::is_complex<T>::value) {
+    using Real = typename T::value_type;
+    constexpr Real kLn2 = c10::ln_2<Real>;
+    const T natural = math::log(x);
+    return T(natural.real() / kLn2, natural.imag() / kLn2);  // by parts, as in exp2
+  } else {
+    return math::log2(x);
+  }
 }
 template <class T>
 ALT_FN T log10(T x) {
@@ -200,13 +210,15 @@ ALT_FN T xlog1py(T x, T y) {
 template <class T>
 T complex_logaddexp(T x, T y) {
   using Real = typename T::value_type;
+  constexpr Real kInfinity = std::numeric_limits<Real>::infinity();
   constexpr Real kNan = std::numeric_limits<Real>::quiet_NaN();
-  if (std::isnan(x.real() + x.imag()) || std::isnan(y.real() + y.imag())) return T(kNan, kNan);
+  if (std::isnan(x) || std::isnan(y)) return T(kNan, kNan);
   const T smaller = x.real() < y.real() ? x : y;
   const T larger = x.real() < y.real() ? y : x;
   if (std::isinf(smaller.real()) && smaller.real() == larger.real()) {
     return smaller.real() < 0 ? smaller : math::log(math::exp(smaller) + math::exp(larger));
   }
+  if (smaller.real() == -kInfinity) return larger;
   return larger + math::log1p(math::exp(smaller - larger));
 }
 

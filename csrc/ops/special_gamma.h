@@ -275,9 +275,10 @@ ALT_FN T zeta(T x, T q) {
   return select(x == T(1.0), T(kInfinity), select(x < T(1.0), T(kNan), value));
 }
 
-/// The n-th derivative of digamma, (-1)^(n + 1) n! zeta(n + 1, x), for n >= 2.
+/// The n-th derivative of digamma, (-1)^(n + 1) n! zeta(n + 1, x).
 template <class T>
 ALT_FN T polygamma(T x, int64_t n) {
+  if (n == 0) return digamma(x);
   if (n == 1) return trigamma(x);  // which ends in 0 at infinity, where stock's zeta is NaN
   double factorial = n % 2 == 0 ? -1.0 : 1.0;
   for (int64_t k = 2; k <= n && k <= 171; ++k) factorial *= static_cast<double>(k);
