@@ -123,6 +123,33 @@ Block<T> find_block(int groups, int64_t rows) {
   }
 }
 
+/// The lanes of one half of `a` and of `b` in turns.
+template <class T, bool upper, size_t... lane>
+Vec<T> interleave(const Vec<T>& a, const Vec<T>& b, std::index_sequence<lane...>) {
+  constexpr size_t size = Vec<T>::size, first = upper ? size / 2 : 0;
+  return Vec<T>(
+      __builtin_shufflevector(a.native, b.native, (first + lane / 2 + (lane % 2) * size)...));
+}
+
+/// A square of lanes transposed, in place: each round interleaves the rows of its upper half with
+/// those of its lower, and log2(side) perfect shuffles exchange row and lane.
+template <class T>
+void transpose(Vec<T> (&rows)[Vec<T>::size]) {
+  constexpr int side = Vec<T>::size;
+  constexpr auto lanes = std::make_index_sequence<side>{};
+#pragma GCC unroll 4
+  for (int round = 1; round < side; round *= 2) {
+    Vec<T> next[side];
+#pragma GCC unroll 8
+    for (int i = 0; i < side / 2; ++i) {
+      next[2 * i] = interleave<T, false>(rows[i], rows[i + side / 2], lanes);
+      next[2 * i + 1] = interleave<T, true>(rows[i], rows[i + side / 2], lanes);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < side; ++i) rows[i] = next[i];
+  }
+}
+
 /// A matrix B in panels: element (k, column) comes from source[k * k_stride + column *
 /// column_stride].
 template <class T>
@@ -179,7 +206,7 @@ class Packed {
         at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value).device(at::kPrivateUse1));
   }
 
-  // Tiles of a cache line of k, so that a transposing copy uses each line while it is there.
+  // Columns that lie along k are transposed in registers, a square of a vector's side at a time.
   void copy(const T* from, int64_t k_stride, int64_t column_stride, int count, T* to) const {
     if (column_stride == 1) {
       for (int64_t k = 0; k < depth_; ++k) {
@@ -189,13 +216,19 @@ class Packed {
       }
       return;
     }
-    constexpr int64_t tile = Vec<T>::size;
-    for (int64_t begin = 0; begin < depth_; begin += tile) {
-      const int64_t stop = std::min(begin + tile, depth_);
-      for (int lane = 0; lane < Vec<T>::size; ++lane) {
-        for (int64_t k = begin; k < stop; ++k) {
-          to[k * width() + lane] = lane < count ? from[k * k_stride + lane * column_stride] : T(0);
-        }
+    constexpr int64_t side = Vec<T>::size;
+    int64_t k = 0;
+    for (; k_stride == 1 && count == side && k + side <= depth_; k += side) {
+      Vec<T> square[side];
+      for (int64_t lane = 0; lane < side; ++lane) {
+        square[lane] = Vec<T>::load(from + lane * column_stride + k);
+      }
+      transpose<T>(square);
+      for (int64_t row = 0; row < side; ++row) square[row].store(to + (k + row) * width());
+    }
+    for (; k < depth_; ++k) {
+      for (int lane = 0; lane < side; ++lane) {
+        to[k * width() + lane] = lane < count ? from[k * k_stride + lane * column_stride] : T(0);
       }
     }
   }
