@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/blas.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels::rnn {
@@ -93,9 +94,18 @@ struct Piece {
   at::Tensor gates, x, states;
 };
 
-/// Rows below which a product with a weight goes to the BLAS: packing the weight for gemm_blocked
-/// would take longer than what it saves.
-inline constexpr int64_t kRowsWorthPacking = 128;
+/// C = A B, or C += A B, with a weight for B. Below some rows, packing it for gemm_blocked would
+/// take longer than what that saves.
+template <class T>
+void multiply_weight(int64_t rows, int64_t columns, int64_t depth, blas::Matrix<T> a,
+                     blas::Matrix<T> weight, bool add, T* c, int64_t c_stride) {
+  constexpr int64_t rows_worth_packing = 24;
+  if (rows < rows_worth_packing) {
+    blas::gemm<T>(rows, columns, depth, T(1), a, weight, T(add ? 1 : 0), c, c_stride);
+  } else {
+    blas::gemm_blocked<T>(rows, columns, depth, a, weight, add, c, c_stride);
+  }
+}
 
 enum class Save { kNothing, kGates, kGatesAndCells };
 

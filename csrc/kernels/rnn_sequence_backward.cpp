@@ -136,10 +136,9 @@ class Pass {
   void initial_state(const T* weight, int64_t direction) const {
     const int64_t hidden = shape_.hidden;
     const bool gru = kind == Kind::kGru;
-    blas::gemm<T>(steps_.total, hidden, depth(), T(1),
-                  {grad_gates(direction, 0) + (gru ? hidden : 0), columns * hidden},
-                  {weight, hidden}, T(gru ? 1 : 0), grad_hx_ + direction * steps_.total * hidden,
-                  hidden);
+    multiply_weight<T>(steps_.total, hidden, depth(),
+                       {grad_gates(direction, 0) + (gru ? hidden : 0), columns * hidden},
+                       {weight, hidden}, gru, grad_hx_ + direction * steps_.total * hidden, hidden);
   }
 
  private:
@@ -250,15 +249,8 @@ void input_gradient(const Shape& shape, const Weights& weights, const Tensor& ga
     const blas::Matrix<T> left{gates.const_data_ptr<T>() + part.column, stride};
     const blas::Matrix<T> right{weights.input.const_data_ptr<T>() + part.row * shape.input,
                                 shape.input};
-    T* const to = grad_x.mutable_data_ptr<T>();
-    const int64_t rows = gates.size(0);
-    const bool adds = add || part.row > 0;
-    if (rows < kRowsWorthPacking) {
-      blas::gemm<T>(rows, shape.input, part.count, T(1), left, right, T(adds ? 1 : 0), to,
-                    shape.input);
-    } else {
-      blas::gemm_blocked<T>(rows, shape.input, part.count, left, right, adds, to, shape.input);
-    }
+    multiply_weight<T>(gates.size(0), shape.input, part.count, left, right, add || part.row > 0,
+                       grad_x.mutable_data_ptr<T>(), shape.input);
   }
 }
 

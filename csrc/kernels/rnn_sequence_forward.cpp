@@ -146,11 +146,11 @@ class Pass {
     T* const gates = gates_ + direction * rows * stride;
     const blas::Matrix<T> state{hy_ + direction * rows * hidden, hidden};
     constexpr int added = kind == Kind::kGru ? 2 : gate_count(kind);
-    blas::gemm<T>(rows, added * hidden, hidden, T(1), state, {weight, hidden, true}, T(1), gates,
-                  stride);
+    multiply_weight<T>(rows, added * hidden, hidden, state, {weight, hidden, true}, true, gates,
+                       stride);
     if constexpr (kind == Kind::kGru) {
-      blas::gemm<T>(rows, hidden, hidden, T(1), state, {weight + 2 * hidden * hidden, hidden, true},
-                    T(0), gates + 3 * hidden, stride);
+      multiply_weight<T>(rows, hidden, hidden, state, {weight + 2 * hidden * hidden, hidden, true},
+                         false, gates + 3 * hidden, stride);
     }
   }
 
@@ -217,11 +217,7 @@ void multiply_input(const Shape& shape, const Steps& steps, const Given& given,
     const blas::Matrix<T> x{given.x.const_data_ptr<T>(), shape.input};
     const blas::Matrix<T> weight{given.weights[d].input.const_data_ptr<T>(), shape.input, true};
     T* const to = gates.mutable_data_ptr<T>() + d * steps.total * stride;
-    if (steps.total < kRowsWorthPacking) {
-      blas::gemm<T>(steps.total, columns, shape.input, T(1), x, weight, T(0), to, stride);
-    } else {
-      blas::gemm_blocked<T>(steps.total, columns, shape.input, x, weight, false, to, stride);
-    }
+    multiply_weight<T>(steps.total, columns, shape.input, x, weight, false, to, stride);
   }
 }
 
