@@ -189,3 +189,47 @@ def test_numbers_of_another_kind_are_refused():
         torch.add(x, x, alpha=True)
     with pytest.raises(RuntimeError, match="alpha must not be a complex number"):
         torch.add(x, x, alpha=1j)
+
+
+# ---- the ways of operands into the loop (loops/pointwise.cpp, loops/transpose.h) ----
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int32, torch.float64], ids=str)
+@pytest.mark.parametrize("shape", [(70, 33), (64, 64), (17, 129), (3, 70, 90)], ids=str)
+def test_transposed_operands(shape, dtype):
+    x = torch.randint(-100, 100, shape).to(dtype)
+    y = torch.randint(-100, 100, shape).mT.contiguous().mT.to(dtype)
+    assert_agrees(torch.add, x, y)
+    assert_agrees(torch.lt, x, y)
+    assert_agrees(lambda a, b: torch.mul(a[..., 1:], b[..., 1:]), x, y)
+    assert_agrees(lambda a, b: torch.add(a, b.to(torch.float64)), x, y)
+    assert_agrees(lambda a: a.mT.contiguous(), x)
+    assert_agrees(lambda a: a[..., 1:].mT.contiguous(), y)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("n", [1, 15, 1003])
+def test_casts(n, dtype):
+    x = torch.randn(n, 2) * 1e4
+    x[-1] = math.nan
+    assert_agrees(lambda t: t.to(dtype).float(), x)
+    assert_agrees(lambda t: t[:, 0].to(dtype).float(), x)
+    assert_agrees(lambda t: t[:1].expand(n, 2).to(dtype).float(), x)
+
+
+@pytest.mark.parametrize("n", [7, 200])
+def test_rows_and_columns_of_numbers(n):
+    x = torch.randn(50, n)
+    for other in (torch.randn(n), torch.randn(50, 1), torch.randn(1, n), torch.randn(1, 1)):
+        assert_agrees(torch.sub, x, other)
+        assert_agrees(torch.sub, x, other.half())
+
+
+def test_error_function():
+    x = torch.linspace(-6, 6, 10001)
+    expected = torch.erf(x.double())
+    actual = torch.erf(x.to("alt")).cpu()
+    assert (actual.double() - expected).abs().max() < 2**-23
+    assert ((actual - expected) / expected)[x != 0].abs().max() < 2**-22
+    special = torch.tensor([math.nan, math.inf, -math.inf, -0.0])
+    assert_same(torch.erf(special.to("alt")), torch.erf(special))
