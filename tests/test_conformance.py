@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from conformance.ops import database
 from conformance.ops.context import Context
 from conformance.ops.truth import no_further
 from conformance.ops.worker import SUITE
-from conformance.suite import expectations, summary
+from conformance.suite import expectations, fallbacks, summary
 from conformance.suite.cells import run_cell
 from conformance.suite.expectations import Expectation, judge
 from conformance.suite.outcome import Difference, Outcome, Tolerance, compare_errors
@@ -241,6 +242,15 @@ def test_stale_expectations_fail_the_run() -> None:
     assert judge([record_of(Status.FAILED)], [known]).good
     assert not judge([record_of(Status.PASSED)], [known]).good
     assert judge([], [known]).good  # its cells were not part of the run
+
+
+def test_fallbacks_are_listed_with_their_reason() -> None:
+    fell_back = replace(record_of(Status.PASSED), fallbacks=("aten::add.Tensor",))
+    assert fallbacks.used([record_of(Status.PASSED)], {}) == []
+    (row,) = fallbacks.used([fell_back, fell_back], {"a*": "no kernel yet"})
+    assert (row.entry, row.reason) == ("add", "no kernel yet")
+    assert "| `add` | `aten::add.Tensor` | no kernel yet |" in fallbacks.markdown([row])
+    assert fallbacks.used([fell_back], {"sub": "another"})[0].reason == ""
 
 
 def test_reason_is_required(tmp_path: Any) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from conformance.suite import expectations, records, report, summary
+from conformance.suite import expectations, fallbacks, records, report, summary
 from conformance.suite.records import Record
 from conformance.suite.workers import Task, run_tasks
 
@@ -117,6 +117,7 @@ def run(checks: Sequence[Check], options: argparse.Namespace) -> int:
     sample = options.quick or options.only or options.dtypes or options.variants
     environment["extent"] = " ".join(filter(None, (check.extent for check in checks)))
     verdict = expectations.judge(found, expectations.load(), whole=not sample)
+    fell_back = fallbacks.used(found, fallbacks.load())
     if options.json:
         records.write(options.json, environment, found)
     if options.html:
@@ -124,9 +125,13 @@ def run(checks: Sequence[Check], options: argparse.Namespace) -> int:
         options.html.write_text(report.page(environment, found, verdict))
     if options.markdown:
         totals = summary.markdown(environment, found, verdict)
+        totals += "\n\n" + fallbacks.markdown(fell_back)
         options.markdown.write_text(summary.between_marks(options.markdown.read_text(), totals))
     print(summary.text(found, verdict))
     if not found:
         print("no cell ran")
         return 1
-    return 0 if verdict.good else 1
+    unlisted = [row.entry for row in fell_back if not row.reason]
+    for entry in unlisted:
+        print(f"{entry} uses a fallback that fallbacks.yaml does not list")
+    return 0 if verdict.good and not unlisted else 1

@@ -173,31 +173,24 @@ Outputs median_along(const char* name, const at::Tensor& self, int64_t dim, bool
 
 at::Tensor median_of_all(const at::Tensor& self, bool ignore_nan) {
   auto out = at::empty({}, self.options());
-  const auto source = self.contiguous();
+  const auto values = self.clone(at::MemoryFormat::Contiguous);
   visit<RealTypes>(self.scalar_type(), "median_cpu", [&]<class T>() {
     T* result = out.mutable_data_ptr<T>();
-    if (source.numel() == 0) {
-      // What stock gives: NaN, and its conversion for an integer.
-      if constexpr (std::is_integral_v<T>) {
-        // As the processor converts: to 32 bits at the least, of which a shorter type has zeros.
-        *result = sizeof(T) >= 4 ? std::numeric_limits<T>::lowest() : T(0);
-      } else {
+    T *first = values.mutable_data_ptr<T>(), *end = first + values.numel(), *last = end;
+    if constexpr (!std::is_integral_v<T>) {
+      last = std::partition(first, end, [](T value) { return !at::_isnan(value); });
+      if ((last != end && !ignore_nan) || last == first) {
         *result = std::numeric_limits<T>::quiet_NaN();
+        return;
       }
+    } else if (first == end) {
+      // NaN as the processor converts it: to 32 bits at the least, of which a shorter type has
+      // zeros.
+      *result = sizeof(T) >= 4 ? std::numeric_limits<T>::lowest() : T(0);
       return;
     }
-    const T* data = source.const_data_ptr<T>();
-    std::vector<T> values(data, data + source.numel());
-    const auto is_nan = [](T value) { return at::_isnan(value); };
-    auto last =
-        std::partition(values.begin(), values.end(), [&](T value) { return !is_nan(value); });
-    const bool has_nan = last != values.end();
-    if ((has_nan && !ignore_nan) || last == values.begin()) {
-      *result = std::numeric_limits<T>::quiet_NaN();
-      return;
-    }
-    const auto middle = values.begin() + (last - values.begin() - 1) / 2;
-    std::nth_element(values.begin(), middle, last);
+    T* middle = first + (last - first - 1) / 2;
+    std::nth_element(first, middle, last);
     *result = *middle;
   });
   return out;
