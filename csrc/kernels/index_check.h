@@ -32,11 +32,15 @@ std::optional<int64_t> find_outside(const Index* data, c10::IntArrayRef sizes,
     return std::nullopt;
   }
   const int64_t stride = strides[0];
-  bool outside = false;
-  for (int64_t i = 0; i < size; ++i) {
-    const auto value = static_cast<int64_t>(data[i * stride]);
-    outside |= value < low || value >= high;
-  }
+  const auto any_outside = [&](int64_t step) {
+    bool outside = false;
+    for (int64_t i = 0; i < size; ++i) {
+      const auto value = static_cast<int64_t>(data[i * step]);
+      outside |= (value < low) | (value >= high);
+    }
+    return outside;
+  };
+  const bool outside = stride == 1 ? any_outside(1) : any_outside(stride);  // the first in lanes
   for (int64_t i = 0; outside && i < size; ++i) {
     const auto value = static_cast<int64_t>(data[i * stride]);
     if (value < low || value >= high) {
@@ -53,12 +57,16 @@ inline std::optional<int64_t> find_outside(const at::TensorBase& index, int64_t 
   if (index.numel() == 0) {
     return std::nullopt;
   }
+  const int64_t size = index.numel();
+  const int64_t stride = 1;
+  // Contiguous memory is one row, however many dimensions it has.
+  const bool row = index.is_contiguous();
+  const c10::IntArrayRef sizes = row ? c10::IntArrayRef(size) : index.sizes();
+  const c10::IntArrayRef strides = row ? c10::IntArrayRef(stride) : index.strides();
   if (index.scalar_type() == at::kInt) {
-    return detail::find_outside(index.const_data_ptr<int32_t>(), index.sizes(), index.strides(),
-                                low, high);
+    return detail::find_outside(index.const_data_ptr<int32_t>(), sizes, strides, low, high);
   }
-  return detail::find_outside(index.const_data_ptr<int64_t>(), index.sizes(), index.strides(), low,
-                              high);
+  return detail::find_outside(index.const_data_ptr<int64_t>(), sizes, strides, low, high);
 }
 
 /// index_select, index_add on a vector, index_reduce: negative values are refused.

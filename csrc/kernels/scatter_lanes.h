@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <utility>
 
 #include "runtime/thread_pool.h"
 
@@ -88,25 +89,35 @@ class Lanes {
       for (size_t k = 0; k < start.size(); ++k) {
         start[k] = data[k] + outer_offset(k, begin / width) + column * strides_[k].back();
       }
-      const auto visit_element = [&](int64_t j, int64_t i) {
-        element(start[0] + j * strides_[0].back(),
-                start[1] + j * strides_[1].back() + i * dim_stride_[1],
-                start[2] + j * strides_[2].back() + i * dim_stride_[2]);
-      };
+      // By value: what an element writes might otherwise be a stride.
+      const std::array<int64_t, 3> across = {strides_[0].back(), strides_[1].back(),
+                                             strides_[2].back()};
+      const std::array<int64_t, 3> along = {0, dim_stride_[1], dim_stride_[2]};
       if (along_first_ || columns == 1) {
-        for (int64_t j = 0; j < columns; ++j) {
-          for (int64_t i = first; i < last; ++i) {
-            visit_element(j, i);
-          }
-        }
+        run_nested(start, {0, columns}, across, {first, last}, along, element);
       } else {
-        for (int64_t i = first; i < last; ++i) {
-          for (int64_t j = 0; j < columns; ++j) {
-            visit_element(j, i);
-          }
-        }
+        run_nested(start, {first, last}, along, {0, columns}, across, element);
       }
       begin += columns;
+    }
+  }
+
+  using Range = std::pair<int64_t, int64_t>;
+
+  /// element(data) where `outer` and `inner` steps have been taken, the inner ones in turn first.
+  template <class Element>
+  static void run_nested(std::array<char*, 3> data, Range outer, std::array<int64_t, 3> outer_step,
+                         Range inner, std::array<int64_t, 3> inner_step, Element& element) {
+    for (int64_t i = outer.first; i < outer.second; ++i) {
+      char* a = data[0] + i * outer_step[0] + inner.first * inner_step[0];
+      char* b = data[1] + i * outer_step[1] + inner.first * inner_step[1];
+      char* c = data[2] + i * outer_step[2] + inner.first * inner_step[2];
+      for (int64_t j = inner.first; j < inner.second; ++j) {
+        element(a, b, c);
+        a += inner_step[0];
+        b += inner_step[1];
+        c += inner_step[2];
+      }
     }
   }
 
