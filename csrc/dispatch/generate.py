@@ -239,6 +239,15 @@ def result_of_alike(name: str, g: NativeFunctionsGroup) -> str | None:
         if result.shape != operand.shape:
             return None
         found.add({dtype: "kSame", torch.bool: "kBool"}.get(result.dtype))
+        if len(tensors) == 2:  # a number beside the tensor is alike too, whatever its dtype
+            other = torch.float64 if dtype == torch.float32 else torch.float32
+            given[(OPERANDS.get(name) or [a.name for a in tensors])[1]] = operand.new_empty(
+                (), dtype=other
+            )
+            try:
+                operator(**given)
+            except RuntimeError:
+                return None
     return found.pop() if len(found) == 1 else None
 
 

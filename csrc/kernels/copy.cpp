@@ -164,7 +164,8 @@ at::Tensor& copy_(at::Tensor& self, const at::Tensor& src, bool non_blocking) {
                           same_layout(self, src) && (src.is_privateuseone() || src.is_cpu()) &&
                           (self.is_privateuseone() || self.is_cpu()) && !src.is_conj() &&
                           !src.is_neg() && !self.is_conj() && !self.is_neg() &&
-                          !self.is_alias_of(src) && !ALT_HAS_NAMES(self) && !ALT_HAS_NAMES(src);
+                          !src._is_zerotensor() && !self.is_alias_of(src) && !ALT_HAS_NAMES(self) &&
+                          !ALT_HAS_NAMES(src);
   if (!moves_bits) return at::native::copy_(self, src, non_blocking);
   auto* to = static_cast<char*>(self.mutable_data_ptr());
   const auto* from = static_cast<const char*>(src.const_data_ptr());

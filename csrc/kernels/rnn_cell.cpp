@@ -252,7 +252,7 @@ variable_list outputs(const rnn::Result& result) {
   return {result.output};
 }
 
-class Cell : public torch::autograd::Function<Cell> {
+class RecurrentCellBackward : public torch::autograd::Function<RecurrentCellBackward> {
  public:
   /// `variables` are the inputs, and the token if the weights want gradients.
   static variable_list forward(AutogradContext* context, TensorList variables, const Call& call,
@@ -357,7 +357,7 @@ variable_list run(Kind kind, std::vector<Tensor> inputs, const Tensor& w_ih, con
     variables.push_back(std::move(shared.token));
     pending = std::move(shared.pending);
   }
-  return Cell::apply(TensorList(variables), call, pending);
+  return RecurrentCellBackward::apply(TensorList(variables), call, pending);
 }
 
 }  // namespace

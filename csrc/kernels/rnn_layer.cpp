@@ -190,7 +190,7 @@ variable_list in_order(const Call& layer, const rnn::Gradients& gradients,
   return all;
 }
 
-class Layer : public torch::autograd::Function<Layer> {
+class RecurrentLayerBackward : public torch::autograd::Function<RecurrentLayerBackward> {
  public:
   static variable_list forward(AutogradContext* context, TensorList, const Call& layer) {
     const rnn::Result result = compute(layer, rnn::Save::kGatesAndCells);
@@ -255,7 +255,8 @@ class Layer : public torch::autograd::Function<Layer> {
 
 variable_list run_layer(const Call& layer) {
   const std::vector<Tensor> tensors = layer.tensors();
-  if (rnn::is_differentiated(tensors)) return Layer::apply(TensorList(tensors), layer);
+  if (rnn::is_differentiated(tensors))
+    return RecurrentLayerBackward::apply(TensorList(tensors), layer);
   return outputs(compute(layer, rnn::Save::kNothing));
 }
 
