@@ -20,19 +20,23 @@ FIELDS = ("suite", "entry", "dtype", "variant")
 
 @dataclass(frozen=True)
 class Expectation:
-    """Cells by shell patterns, and why they differ."""
+    """Cells by shell patterns (of entries, any of several), and why they differ."""
 
     suite: str
-    entry: str
+    entry: str | list[str]
     dtype: str
     variant: str
     reason: str
 
     def covers(self, record: Record) -> bool:
         """Whether the record's cell is among those meant."""
-        return all(
-            fnmatch.fnmatchcase(getattr(record, name), getattr(self, name)) for name in FIELDS
-        )
+        return all(_matches(getattr(record, name), getattr(self, name)) for name in FIELDS)
+
+
+def _matches(value: str, patterns: str | list[str]) -> bool:
+    if isinstance(patterns, str):
+        patterns = [patterns]
+    return any(fnmatch.fnmatchcase(value, pattern) for pattern in patterns)
 
 
 @dataclass
