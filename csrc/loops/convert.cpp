@@ -86,12 +86,41 @@ void convert_strided(void* dst, int64_t dst_stride, const void* src, int64_t src
   }
 }
 
+/// For dtypes that few convert: a loop a pair, where the others have four, most of them unrolled.
+template <class To, class From>
+void convert_each(void* dst, int64_t dst_stride, const void* src, int64_t src_stride, int64_t n) {
+  auto* to = static_cast<char*>(dst);
+  const auto* from = static_cast<const char*>(src);
+  for (int64_t i = 0; i < n; ++i) {
+    *reinterpret_cast<To*>(to + i * dst_stride) =
+        c10::convert<To, From>(*reinterpret_cast<const From*>(from + i * src_stride));
+  }
+}
+
+template <class T, class... Ts>
+constexpr bool is_one_of(TypeList<Ts...>) {
+  return (std::is_same_v<T, Ts> || ...);
+}
+
+using RareTypes = concat_t<concat_t<Float8Types, BarebonesUnsignedTypes>,
+                           TypeList<int8_t, int16_t, c10::complex<at::Half>>>;
+
+template <class To, class From>
+constexpr ConvertFunction conversion() {
+  constexpr bool rare = is_one_of<To>(RareTypes{}) || is_one_of<From>(RareTypes{});
+  if constexpr (rare && !std::is_same_v<To, From>) {
+    return convert_each<To, From>;
+  } else {
+    return convert_strided<To, From>;
+  }
+}
+
 using Table = std::array<std::array<ConvertFunction, kDtypes>, kDtypes>;
 
 template <class To, class... Froms>
 void fill_row(Table& table, TypeList<Froms...>) {
   auto& row = table[static_cast<size_t>(c10::CppTypeToScalarType<To>::value)];
-  ((row[static_cast<size_t>(c10::CppTypeToScalarType<Froms>::value)] = convert_strided<To, Froms>),
+  ((row[static_cast<size_t>(c10::CppTypeToScalarType<Froms>::value)] = conversion<To, Froms>()),
    ...);
 }
 
