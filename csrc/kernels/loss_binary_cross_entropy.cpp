@@ -3,7 +3,6 @@
 //
 // Inputs and targets are checked to be within [0, 1] first; then one pass computes, weighs and, for
 // a mean or a sum, adds up, in chunks of 16,384 elements whose sums are joined in order.
-#define AT_PER_OPERATOR_HEADERS  // else ExpandUtils.h includes every operator there is
 #include <ATen/ExpandUtils.h>
 #include <ATen/core/Reduction.h>
 #include <ATen/core/Tensor.h>

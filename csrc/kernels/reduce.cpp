@@ -1,7 +1,6 @@
 // Reductions that are more than a struct of csrc/ops/reduction.h and a line of ops.yaml.
 #include "loops/reduce.h"
 
-#define AT_PER_OPERATOR_HEADERS
 #include <ATen/native/ReduceOpsUtils.h>
 #include <ATen/ops/all.h>
 #include <ATen/ops/empty.h>

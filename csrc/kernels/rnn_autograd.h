@@ -11,6 +11,7 @@
 #include <torch/csrc/autograd/graph_task.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <vector>
 
 #include "loops/dtype.h"
@@ -27,6 +28,20 @@ inline at::Tensor prepared(const at::Tensor& tensor) {
 
 inline at::Tensor rounded(const at::Tensor& tensor, at::ScalarType dtype) {
   return tensor.defined() ? tensor.to(dtype) : tensor;
+}
+
+/// What the kernels computed, in the dtype of the call.
+inline void round_all(std::initializer_list<at::Tensor*> tensors, at::ScalarType dtype) {
+  for (at::Tensor* tensor : tensors) *tensor = rounded(*tensor, dtype);
+}
+
+inline bool has_sizes(const at::Tensor& tensor, at::IntArrayRef sizes) {
+  return tensor.sizes() == sizes;
+}
+
+inline bool any_defined(const variable_list& tensors) {
+  return std::any_of(tensors.begin(), tensors.end(),
+                     [](const at::Tensor& tensor) { return tensor.defined(); });
 }
 
 /// Whether the kernels may look at these tensors: ordinary ones of one device and of one dtype that

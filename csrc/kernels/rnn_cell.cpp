@@ -240,10 +240,7 @@ rnn::Steps steps_of(const Call& call) {
 /// hy, cy of an LSTM, and the gates.
 rnn::Result compute(const Call& call, rnn::Save save) {
   rnn::Result result = rnn::forward(shape_of(call), steps_of(call), given(call), save);
-  const at::ScalarType dtype = call.input().scalar_type();
-  for (Tensor* tensor : {&result.output, &result.cy, &result.gates}) {
-    *tensor = rounded(*tensor, dtype);
-  }
+  rnn::round_all({&result.output, &result.cy, &result.gates}, call.input().scalar_type());
   return result;
 }
 
@@ -283,8 +280,7 @@ class RecurrentCellBackward : public torch::autograd::Function<RecurrentCellBack
     for (size_t i = 0; i < inputs; ++i) wanted.push_back(context->needs_input_grad(i));
 
     variable_list result(inputs);
-    const bool any = std::any_of(grads.begin(), grads.end(),
-                                 [](const Tensor& gradient) { return gradient.defined(); });
+    const bool any = rnn::any_defined(grads);
     if (any && at::GradMode::is_enabled()) {
       for (const Tensor& weight : call.weights) {
         wanted.push_back(weights_wanted && weight.requires_grad());
@@ -327,13 +323,10 @@ bool sizes_agree(const Call& call) {
     return false;
   }
   const int64_t hidden = hx.size(1), gates = rnn::gate_count(call.kind) * hidden;
-  const auto has_sizes = [](const Tensor& tensor, at::IntArrayRef sizes) {
-    return tensor.sizes() == sizes;
-  };
-  return has_sizes(call.weights[0], {gates, input.size(1)}) &&
-         has_sizes(call.weights[1], {gates, hidden}) &&
+  return rnn::has_sizes(call.weights[0], {gates, input.size(1)}) &&
+         rnn::has_sizes(call.weights[1], {gates, hidden}) &&
          std::all_of(call.weights.begin() + 2, call.weights.end(),
-                     [&](const Tensor& bias) { return has_sizes(bias, {gates}); });
+                     [&](const Tensor& bias) { return rnn::has_sizes(bias, {gates}); });
 }
 
 bool is_given(const OptionalTensor& tensor) {

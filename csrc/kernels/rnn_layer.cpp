@@ -132,10 +132,8 @@ rnn::Given given(const Call& layer) {
 
 rnn::Result compute(const Call& layer, rnn::Save save) {
   rnn::Result result = rnn::forward(shape_of(layer), steps_of(layer), given(layer), save);
-  const at::ScalarType dtype = layer.input.scalar_type();
-  for (Tensor* tensor : {&result.output, &result.hy, &result.cy, &result.gates, &result.cells}) {
-    *tensor = rounded(*tensor, dtype);
-  }
+  rnn::round_all({&result.output, &result.hy, &result.cy, &result.gates, &result.cells},
+                 layer.input.scalar_type());
   return result;
 }
 
@@ -214,8 +212,7 @@ class RecurrentLayerBackward : public torch::autograd::Function<RecurrentLayerBa
     for (size_t i = 0; i < inputs; ++i) wanted.push_back(context->needs_input_grad(i));
 
     variable_list result(inputs);
-    const bool any = std::any_of(grads.begin(), grads.end(),
-                                 [](const Tensor& gradient) { return gradient.defined(); });
+    const bool any = rnn::any_defined(grads);
     if (any && at::GradMode::is_enabled()) {
       result = differentiable_gradients(layer, grads, wanted);
     } else if (any) {
@@ -262,10 +259,6 @@ variable_list run_layer(const Call& layer) {
 
 // -- The stack of layers --------------------------------------------------------------------------
 
-bool has_sizes(const Tensor& tensor, at::IntArrayRef sizes) {
-  return tensor.sizes() == sizes;
-}
-
 /// Whether batch_sizes is what pack_padded_sequence makes.
 bool is_packing(const Tensor& batch_sizes, int64_t rows, int64_t batch) {
   if (!batch_sizes.is_cpu() || batch_sizes.scalar_type() != at::kLong || batch_sizes.dim() != 1 ||
@@ -293,17 +286,18 @@ bool sizes_agree(const Call& call) {
     return false;
   }
   for (const Tensor& state : call.hx) {
-    if (!has_sizes(state, {states, batch, hidden})) return false;
+    if (!rnn::has_sizes(state, {states, batch, hidden})) return false;
   }
   int64_t width = call.input.size(-1);
   auto parameter = call.parameters.begin();
   for (int64_t layer = 0; layer < call.layers; ++layer) {
     for (int64_t d = 0; d < call.directions(); ++d) {
-      if (!has_sizes(*parameter++, {gates, width}) || !has_sizes(*parameter++, {gates, hidden})) {
+      if (!rnn::has_sizes(*parameter++, {gates, width}) ||
+          !rnn::has_sizes(*parameter++, {gates, hidden})) {
         return false;
       }
       for (int bias = 0; call.has_biases && bias < 2; ++bias) {
-        if (!has_sizes(*parameter++, {gates})) return false;
+        if (!rnn::has_sizes(*parameter++, {gates})) return false;
       }
     }
     width = call.directions() * hidden;

@@ -31,6 +31,21 @@ constexpr int gate_columns(Kind kind) {
   return is_gated(kind) ? 4 : 1;
 }
 
+/// Calls function.operator()<kind>().
+template <class Function>
+void visit_kind(Kind kind, Function&& function) {
+  switch (kind) {
+    case Kind::kLstm:
+      return function.template operator()<Kind::kLstm>();
+    case Kind::kGru:
+      return function.template operator()<Kind::kGru>();
+    case Kind::kTanh:
+      return function.template operator()<Kind::kTanh>();
+    case Kind::kRelu:
+      return function.template operator()<Kind::kRelu>();
+  }
+}
+
 /// The steps of a sequence, one after another in the rows of its tensors. As in a packed sequence a
 /// step has no more rows than the one before: row r of a step belongs to sequence r.
 struct Steps {
@@ -52,6 +67,9 @@ struct Shape {
   Kind kind;
   int64_t input, hidden;
   int64_t directions;  // the second runs from the last step to the first
+
+  /// Columns of the gates' gradients before those that the hidden weight's rows belong to.
+  int64_t hidden_column() const { return kind == Kind::kGru ? hidden : 0; }
 };
 
 /// Parameters of a direction; biases may be undefined, both.

@@ -180,8 +180,7 @@ class Pass {
   // The gradient of the state before step t.
   void state(int64_t direction, int64_t t, int64_t begin, int64_t end) const {
     const int64_t hidden = shape_.hidden;
-    const T* const from =
-        grad_gates(direction, steps_.first[t] + begin) + (kind == Kind::kGru ? hidden : 0);
+    const T* const from = grad_gates(direction, steps_.first[t] + begin) + shape_.hidden_column();
     blas::Target<T> to{grad_hx_ + (direction * steps_.batch() + begin) * hidden, hidden};
     to.add.fill(kind == Kind::kGru);
     for (int64_t panel = 0; panel * width_ < hidden; ++panel) {
@@ -235,11 +234,6 @@ std::vector<Part> input_parts(const Shape& shape) {
   return {{0, 0, gate_count(shape.kind) * hidden}};
 }
 
-/// Columns before those that the hidden weight's rows belong to.
-int64_t hidden_column(const Shape& shape) {
-  return shape.kind == Kind::kGru ? shape.hidden : 0;
-}
-
 /// The gradient of x that one direction gives, added to the other's.
 template <class T>
 void input_gradient(const Shape& shape, const Weights& weights, const Tensor& gates,
@@ -265,9 +259,10 @@ void add_piece(const Shape& shape, const Piece& piece, bool add, const Weights& 
                           sums.input.mutable_data_ptr<T>() + part.row * shape.input, shape.input);
   }
   if (sums.hidden.defined()) {
-    blas::gemm_blocked<T>(
-        gate_count(shape.kind) * hidden, hidden, rows, {gates + hidden_column(shape), stride, true},
-        {piece.states.const_data_ptr<T>(), hidden}, add, sums.hidden.mutable_data_ptr<T>(), hidden);
+    blas::gemm_blocked<T>(gate_count(shape.kind) * hidden, hidden, rows,
+                          {gates + shape.hidden_column(), stride, true},
+                          {piece.states.const_data_ptr<T>(), hidden}, add,
+                          sums.hidden.mutable_data_ptr<T>(), hidden);
   }
 }
 
@@ -290,7 +285,7 @@ Gradients backward(const Shape& shape, const Steps& steps, const Given& given, c
           : at::empty({shape.directions, steps.total, gate_columns(shape.kind) * shape.hidden},
                       given.x.options());
   visit<FloatingTypes>(given.x.scalar_type(), "rnn_backward", [&]<class T>() {
-    const auto run = [&]<Kind kind>() {
+    visit_kind(shape.kind, [&]<Kind kind>() {
       const Pass<T, kind> pass(shape, steps, given, saved, grad_output, gates, gradients.hx,
                                gradients.cx, wanted.hx);
       for_sequences(shape, steps, [&](int64_t direction, int64_t begin, int64_t end) {
@@ -299,21 +294,7 @@ Gradients backward(const Shape& shape, const Steps& steps, const Given& given, c
       for (int64_t d = 0; steps.count() == 1 && wanted.hx && d < shape.directions; ++d) {
         pass.initial_state(given.weights[d].hidden.template const_data_ptr<T>(), d);
       }
-    };
-    switch (shape.kind) {
-      case Kind::kLstm:
-        run.template operator()<Kind::kLstm>();
-        break;
-      case Kind::kGru:
-        run.template operator()<Kind::kGru>();
-        break;
-      case Kind::kTanh:
-        run.template operator()<Kind::kTanh>();
-        break;
-      case Kind::kRelu:
-        run.template operator()<Kind::kRelu>();
-        break;
-    }
+    });
     for (int64_t d = 0; d < shape.directions; ++d) {
       const Tensor of_direction = gates[d];
       if (wanted.x) {

@@ -240,22 +240,12 @@ Result forward(const Shape& shape, const Steps& steps, const Given& given, Save 
   }
   visit<FloatingTypes>(given.x.scalar_type(), "rnn", [&]<class T>() {
     multiply_input<T>(shape, steps, given, gates);
-    const auto run = [&]<Kind kind>() {
+    visit_kind(shape.kind, [&]<Kind kind>() {
       const Pass<T, kind> pass(shape, steps, given, result, gates);
       for_sequences(shape, steps, [&](int64_t direction, int64_t begin, int64_t end) {
         pass.run(direction, begin, end);
       });
-    };
-    switch (shape.kind) {
-      case Kind::kLstm:
-        return run.template operator()<Kind::kLstm>();
-      case Kind::kGru:
-        return run.template operator()<Kind::kGru>();
-      case Kind::kTanh:
-        return run.template operator()<Kind::kTanh>();
-      case Kind::kRelu:
-        return run.template operator()<Kind::kRelu>();
-    }
+    });
   });
   return result;
 }
