@@ -1,6 +1,6 @@
 """The table of operators: a row that the generator cannot handle stops the build with its name."""
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -20,12 +20,9 @@ reductions: []
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", DISPATCH / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["generate"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["generate"]
+    sys.path.insert(0, str(DISPATCH))
+    yield importlib.import_module("generate")
+    sys.path.remove(str(DISPATCH))
 
 
 def refusal(generator: ModuleType, tmp_path: Path, table: str) -> str:

@@ -5,6 +5,8 @@
 #include <ATen/ops/as_strided_native.h>
 #include <c10/core/Allocator.h>
 
+#include <algorithm>
+
 #include "runtime/device.h"
 
 namespace alt::structured {
@@ -26,26 +28,7 @@ bool is_number_beside(const at::Tensor& tensor, const at::Tensor& other) {
   return tensor.unsafeGetTensorImpl()->is_wrapped_number() || other.dim() > 0;
 }
 
-}  // namespace
-
-// Not by way of the dispatcher, which would take as long as a small operator.
-at::Tensor create_out(at::IntArrayRef sizes, at::IntArrayRef strides,
-                      const at::TensorOptions& options) {
-  const CurrentDevice device(options.device());
-  c10::Allocator* allocator = c10::GetAllocator(at::kPrivateUse1);
-  const at::ScalarType dtype = c10::typeMetaToScalarType(options.dtype());
-  if (!strides.empty()) {
-    return at::detail::empty_strided_generic(sizes, strides, allocator, kKeys, dtype);
-  }
-  return at::detail::empty_generic(sizes, allocator, kKeys, dtype, options.memory_format_opt());
-}
-
-at::Tensor create_like(const at::Tensor& like, at::ScalarType dtype) {
-  const CurrentDevice device(like.device());
-  return at::detail::empty_generic(like.sizes(), c10::GetAllocator(at::kPrivateUse1), kKeys, dtype,
-                                   std::nullopt);
-}
-
+/// Whether the operands are what meta_of_alike takes.
 bool alike(at::ArrayRef<const at::Tensor*> operands) {
   const at::Tensor& first = *operands[0];
   const at::ScalarType dtype = first.scalar_type();
@@ -62,6 +45,7 @@ bool alike(at::ArrayRef<const at::Tensor*> operands) {
   return true;
 }
 
+/// Whether an operator may write into `self` while it reads `others`: nothing or all is shared.
 bool apart(const at::Tensor& self, at::ArrayRef<const at::Tensor*> others) {
   for (const at::Tensor* other : others) {
     if (other->is_alias_of(self) && !other->is_same(self)) return false;
@@ -69,17 +53,26 @@ bool apart(const at::Tensor& self, at::ArrayRef<const at::Tensor*> others) {
   return true;
 }
 
-void add_operand(c10::SmallVectorImpl<at::OperandInfo>& operands, const at::Tensor& tensor,
-                 bool is_output, int64_t ndim) {
-  at::OperandInfo& operand =
-      operands.emplace_back(c10::MaybeOwned<at::TensorBase>::borrowed(tensor));
-  operand.is_output = is_output;
-  operand.data = is_output ? tensor.mutable_data_ptr() : const_cast<void*>(tensor.const_data_ptr());
-  if (ndim == 0) return;
-  operand.stride_bytes.push_back(tensor.dim() > 0 ? static_cast<int64_t>(tensor.element_size())
-                                                  : 0);
+/// A new tensor, not by way of the dispatcher, which would take as long as a small operator.
+at::Tensor create_out(at::IntArrayRef sizes, at::IntArrayRef strides,
+                      const at::TensorOptions& options) {
+  const CurrentDevice device(options.device());
+  c10::Allocator* allocator = c10::GetAllocator(at::kPrivateUse1);
+  const at::ScalarType dtype = c10::typeMetaToScalarType(options.dtype());
+  if (!strides.empty()) {
+    return at::detail::empty_strided_generic(sizes, strides, allocator, kKeys, dtype);
+  }
+  return at::detail::empty_generic(sizes, allocator, kKeys, dtype, options.memory_format_opt());
 }
 
+/// A new contiguous tensor like `like`.
+at::Tensor create_like(const at::Tensor& like, at::ScalarType dtype) {
+  const CurrentDevice device(like.device());
+  return at::detail::empty_generic(like.sizes(), c10::GetAllocator(at::kPrivateUse1), kKeys, dtype,
+                                   std::nullopt);
+}
+
+/// Checks and resizes the tensor given as out=.
 void resize_out(const at::Tensor& out, at::IntArrayRef sizes, at::IntArrayRef strides,
                 const at::TensorOptions& options) {
   TORCH_CHECK(options.dtype() == out.dtype(), "Expected out tensor to have dtype ", options.dtype(),
@@ -96,6 +89,7 @@ void resize_out(const at::Tensor& out, at::IntArrayRef sizes, at::IntArrayRef st
   }
 }
 
+/// Checks that an in-place operator may write its result into `self`.
 void check_inplace(const at::Tensor& self, at::IntArrayRef sizes,
                    const at::TensorOptions& options) {
   TORCH_CHECK(options.dtype() == self.dtype(), "Bad in-place call: ", "input tensor dtype ",
@@ -106,11 +100,76 @@ void check_inplace(const at::Tensor& self, at::IntArrayRef sizes,
               " and output tensor size ", sizes, " should match");
 }
 
-std::optional<at::Tensor> maybe_create_proxy(const at::Tensor& out, at::IntArrayRef sizes,
-                                             at::IntArrayRef strides,
-                                             const at::TensorOptions& options) {
-  if (out.strides() == strides) return std::nullopt;
-  return create_out(sizes, strides, options);
+/// What TensorIterator::build would have found. A derived class may name its protected members.
+struct Members : at::TensorIteratorBase {
+  static constexpr auto operands = &Members::operands_;
+  static constexpr auto shape = &Members::shape_;
+  static constexpr auto has_coalesced_dimensions = &Members::has_coalesced_dimensions_;
+  static constexpr auto view_offsets = &Members::view_offsets_;
+  static constexpr auto num_outputs = &Members::num_outputs_;
+  static constexpr auto all_ops_same_shape = &Members::all_ops_same_shape_;
+  static constexpr auto common_dtype = &Members::common_dtype_;
+  static constexpr auto common_device = &Members::common_device_;
+};
+
+/// Adds an operand of an iterator over operands that are alike.
+void add_operand(c10::SmallVectorImpl<at::OperandInfo>& operands, const at::Tensor& tensor,
+                 bool is_output, int64_t ndim) {
+  at::OperandInfo& operand =
+      operands.emplace_back(c10::MaybeOwned<at::TensorBase>::borrowed(tensor));
+  operand.is_output = is_output;
+  operand.data = is_output ? tensor.mutable_data_ptr() : const_cast<void*>(tensor.const_data_ptr());
+  if (ndim == 0) return;
+  operand.stride_bytes.push_back(tensor.dim() > 0 ? static_cast<int64_t>(tensor.element_size())
+                                                  : 0);
+}
+
+}  // namespace
+
+void set_output(Output& output, Variant variant, at::IntArrayRef sizes, at::IntArrayRef strides,
+                const at::TensorOptions& options, bool exact_strides) {
+  if (variant == Variant::kFunctional) {
+    output.tensor = create_out(sizes, strides, options);
+    return;
+  }
+  if (variant == Variant::kInplace) {
+    check_inplace(output.tensor, sizes, options);
+  } else {
+    resize_out(output.tensor, sizes, strides, options);
+  }
+  if (exact_strides && output.tensor.strides() != strides) {
+    output.proxy = create_out(sizes, strides, options);
+  }
+}
+
+bool meta_of_alike(at::TensorIteratorBase& iterator, Output& output, Variant variant, Result result,
+                   at::ArrayRef<const at::Tensor*> inputs) {
+  if (!alike(inputs)) return false;
+  const at::Tensor& first = *inputs[0];
+  if (variant == Variant::kFunctional) {
+    output.tensor = create_like(first, result == Result::kBool ? at::kBool : first.scalar_type());
+  } else if (!apart(first, inputs.slice(1))) {
+    return false;
+  }
+  // Many dimensions are one here, as where TensorIterator has coalesced them.
+  const int64_t ndim = std::min<int64_t>(first.dim(), 1);
+  if (ndim == 1) (iterator.*Members::shape).push_back(first.numel());
+  iterator.*Members::has_coalesced_dimensions = first.dim() > 1;
+  (iterator.*Members::view_offsets).push_back(0);
+  auto& operands = iterator.*Members::operands;
+  add_operand(operands, output.tensor, /*is_output=*/true, ndim);
+  for (const at::Tensor* input : inputs) add_operand(operands, *input, /*is_output=*/false, ndim);
+  iterator.*Members::num_outputs = 1;
+  iterator.*Members::all_ops_same_shape = true;
+  iterator.*Members::common_dtype = first.scalar_type();
+  iterator.*Members::common_device = first.device();
+  return true;
+}
+
+void copy_proxies(at::ArrayRef<Output> outputs) {
+  for (const Output& output : outputs) {
+    if (output.proxy.defined()) output.tensor.copy_(output.proxy);
+  }
 }
 
 }  // namespace alt::structured
