@@ -5,7 +5,8 @@
 // A range is cut into chunks that threads claim one at a time from an atomic counter, and the
 // calling thread claims like any other. So a core taken by another process costs its share of the
 // speed and no more: nobody waits for a thread that has not started, which is what OpenMP's static
-// split does. Idle threads spin for a few microseconds, then sleep.
+// split does. An idle thread sleeps, but while jobs follow each other closely it waits awake for
+// the next one, and yields its core to whoever else wants it.
 
 #include <cstdint>
 #include <type_traits>
