@@ -88,7 +88,7 @@ lint: $(REQUIREMENTS)
 format: $(REQUIREMENTS)
 	ruff check --fix-only .
 	ruff format .
-	git ls-files '*.cpp' '*.h' | xargs clang-format -i
+	git ls-files '*.cpp' '*.h' '*.cu' '*.cuh' | xargs clang-format -i
 
 # -- Sanitizers ------------------------------------------------------------------------------------
 # Each in a build of its own, with the package copied beside its extension: build-asan/lib/altbackend.

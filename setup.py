@@ -9,6 +9,7 @@ MAX_JOBS       parallel compilations (default: the number of CPUs)
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -120,6 +121,18 @@ class CMakeBuild(build_ext):
             f"ARCH = {arch!r}\n"
             f"CPU_FEATURES = {required_cpu_flags(arch)!r}\n"
         )
+        if not self.in_place:
+            self.copy_cuda_sources(output / "cuda" / "csrc")
+
+    def copy_cuda_sources(self, target: Path) -> None:
+        """What the CUDA engine compiles and reads when it is used, for a package without csrc."""
+        csrc = ROOT / "csrc"
+        sources = [*csrc.glob("ops/*.h"), csrc / "dispatch" / "ops.yaml"]
+        sources += [csrc / "loops" / name for name in ("arguments.h", "function.h")]
+        for source in sources:
+            copy = target / source.relative_to(csrc)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
 
 
 setup(

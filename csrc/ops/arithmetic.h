@@ -205,7 +205,7 @@ ALT_FN T sgn(T x) {
 template <class T>
 ALT_FN auto signbit(T x) {
   if constexpr (is_vec_v<T>) {
-    return Mask<typename T::value_type>{bits_of(x) < 0};
+    return Mask<element_t<T>>{bits_of(x) < 0};
   } else {
     return x < T(0);
   }
@@ -339,10 +339,10 @@ ALT_FN T pow_scalar(T base, T exponent) {
   } else {
     // The same for all elements, so the branch is predicted.
     const auto power = [&] {
-      if constexpr (is_vec_v<T>) {
-        return exponent[0];
-      } else {
+      if constexpr (std::is_same_v<element_t<T>, T>) {
         return exponent;
+      } else {
+        return exponent[0];
       }
     }();
     using Power = std::remove_const_t<decltype(power)>;

@@ -50,14 +50,7 @@ ALT_FN auto logical_xor(T x, T y) {
 
 template <class T>
 ALT_FN auto isposinf(T x) {
-  using Element = decltype([] {
-    if constexpr (is_vec_v<T>) {
-      return typename T::value_type{};
-    } else {
-      return T{};
-    }
-  }());
-  return x == T(std::numeric_limits<Element>::infinity());
+  return x == T(std::numeric_limits<element_t<T>>::infinity());
 }
 template <class T>
 ALT_FN auto isneginf(T x) {

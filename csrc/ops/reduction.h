@@ -209,8 +209,9 @@ struct Variance {
     return {a.mean + delta * share,
             a.squares + b.squares + delta * delta * static_cast<double>(a.count) * share, count};
   }
+  // A template for CUDA's sake, which has no lanes and never asks for it.
+  template <class V = Vec<double>>
   inline Moments block(const double* x, int64_t n, int64_t) const {
-    using V = Vec<double>;
     auto total = [&](auto&& term) {
       V lanes(0.0);
       int64_t i = 0;

@@ -1,0 +1,146 @@
+"""The structs of ``csrc/loops/arguments.h`` for ctypes, and how they are filled."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+
+MAX_DIMS = 16
+MAX_OPERANDS = 8
+MAX_SCALARS = 8
+
+
+class TensorArgs(ctypes.Structure):
+    """A tensor; strides count elements."""
+
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("ndim", ctypes.c_int64),
+        ("sizes", ctypes.c_int64 * MAX_DIMS),
+        ("strides", ctypes.c_int64 * MAX_DIMS),
+    ]
+
+
+class ScalarArgs(ctypes.Structure):
+    """A number."""
+
+    _fields_ = [
+        ("real", ctypes.c_double),
+        ("imaginary", ctypes.c_double),
+        ("integer", ctypes.c_int64),
+    ]
+
+
+class DividerArgs(ctypes.Structure):
+    """A divisor below 2^31 and what replaces the division by it."""
+
+    _fields_ = [
+        ("divisor", ctypes.c_uint32),
+        ("multiplier", ctypes.c_uint32),
+        ("shift", ctypes.c_uint32),
+    ]
+
+
+class PointwiseArgs(ctypes.Structure):
+    """Operands of a pointwise kernel, outputs first; dimension 0 is the innermost."""
+
+    _fields_ = [
+        ("numel", ctypes.c_int64),
+        ("ndim", ctypes.c_int64),
+        ("data", ctypes.c_void_p * MAX_OPERANDS),
+        ("sizes", DividerArgs * MAX_DIMS),
+        ("strides", (ctypes.c_int64 * MAX_DIMS) * MAX_OPERANDS),
+        ("scalars", ScalarArgs * MAX_SCALARS),
+    ]
+
+
+def tensor(data: int, sizes: Sequence[int], strides: Sequence[int]) -> TensorArgs:
+    """A tensor of at most MAX_DIMS dimensions at the address `data`."""
+    if len(sizes) > MAX_DIMS:
+        raise ValueError(f"a kernel takes tensors of at most {MAX_DIMS} dimensions")
+    result = TensorArgs(data=data, ndim=len(sizes))
+    result.sizes[: len(sizes)] = list(sizes)
+    result.strides[: len(strides)] = list(strides)
+    return result
+
+
+def scalar(value: complex | float | int | bool) -> ScalarArgs:
+    """A number in all the forms that a kernel may want."""
+    if isinstance(value, complex):
+        return ScalarArgs(value.real, value.imag, 0)
+    if isinstance(value, float):
+        return ScalarArgs(value, 0.0, int(value) if abs(value) < 2**63 else 0)
+    return ScalarArgs(float(value), 0.0, int(value))
+
+
+def divider(divisor: int) -> DividerArgs:
+    """Granlund and Montgomery's multiplier for dividends below 2^31."""
+    if not 0 < divisor < 2**31:
+        raise ValueError(f"{divisor} is not a size of fewer than 2^31 elements")
+    shift = (divisor - 1).bit_length()
+    multiplier = (2**32 * (2**shift - divisor)) // divisor + 1
+    return DividerArgs(divisor, multiplier, shift)
+
+
+def joined(
+    sizes: Sequence[int], strides: Sequence[Sequence[int]]
+) -> tuple[list[int], list[list[int]]]:
+    """Innermost dimension first, those of size 1 left out, neighbours that lie alike joined.
+
+    `strides` are the operands', outermost dimension first like `sizes`; 0 where one is broadcast.
+    """
+    dims = sorted(
+        (d for d in range(len(sizes)) if sizes[d] != 1),
+        key=lambda d: ([abs(s[d]) for s in strides], -d),
+    )
+    shape: list[int] = []
+    steps: list[list[int]] = [[] for _ in strides]
+    for d in dims:
+        if shape and all(k[-1] * shape[-1] == s[d] for k, s in zip(steps, strides, strict=True)):
+            shape[-1] *= sizes[d]
+            continue
+        shape.append(sizes[d])
+        for k, s in zip(steps, strides, strict=True):
+            k.append(s[d])
+    return shape, steps
+
+
+def pointwise(
+    data: Sequence[int],
+    sizes: Sequence[int],
+    strides: Sequence[Sequence[int]],
+    scalars: Sequence[complex | float | int | bool] = (),
+) -> PointwiseArgs:
+    """Operands at the addresses `data`, outputs first, broadcast to `sizes`."""
+    shape, steps = joined(sizes, strides)
+    if len(shape) > MAX_DIMS:
+        raise ValueError(f"a kernel takes tensors of at most {MAX_DIMS} dimensions")
+    numel = 1
+    for size in sizes:
+        numel *= size
+    result = PointwiseArgs(numel=numel, ndim=len(shape))
+    for d, size in enumerate(shape):
+        result.sizes[d] = divider(size)
+    for k, (address, stride) in enumerate(zip(data, steps, strict=True)):
+        result.data[k] = address
+        for d, step in enumerate(stride):
+            result.strides[k][d] = step
+    for k, value in enumerate(scalars):
+        result.scalars[k] = scalar(value)
+    return result
+
+
+def is_contiguous(a: PointwiseArgs, outputs: int, item_sizes: Sequence[int], lanes: int) -> bool:
+    """Whether `lanes` elements of each operand can be moved at once.
+
+    They lie alike, without gaps and at aligned addresses; an input may be one number throughout.
+    """
+    if a.ndim != 1:
+        return False
+    for k, size in enumerate(item_sizes):
+        stride = a.strides[k][0]
+        if stride == 0 and k >= outputs:
+            continue
+        if stride != 1 or (a.data[k] or 0) % (size * lanes) != 0:
+            return False
+    return True

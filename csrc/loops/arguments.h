@@ -1,0 +1,47 @@
+// What a launch passes to a kernel: plain structs, laid out alike by g++, NVRTC and
+// altbackend/cuda/arguments.py. Strides count elements, data points to the first one.
+#pragma once
+
+#include <cstdint>
+
+namespace alt {
+
+inline constexpr int kMaxDims = 16;     // after dimensions that lie one behind the other are joined
+inline constexpr int kMaxOperands = 8;  // outputs first
+inline constexpr int kMaxScalars = 8;
+
+/// A tensor: sizes[0] is the outermost dimension, as in PyTorch.
+struct TensorArgs {
+  void* data;
+  int64_t ndim;
+  int64_t sizes[kMaxDims];
+  int64_t strides[kMaxDims];
+};
+
+/// A number: an integer in `integer`, a floating-point or complex one in the other two.
+struct ScalarArgs {
+  double real;
+  double imaginary;
+  int64_t integer;
+};
+
+/// Division by a number that does not change, by a multiplication: n / divisor is
+/// (high 32 bits of n * multiplier + n) >> shift for n < 2^31.
+struct DividerArgs {
+  uint32_t divisor;
+  uint32_t multiplier;
+  uint32_t shift;
+};
+
+/// Of a pointwise kernel. Dimension 0 is the innermost, as in a TensorIterator; at most 2^31 - 1
+/// elements, which TensorIterator::with_32bit_indexing sees to.
+struct PointwiseArgs {
+  int64_t numel;
+  int64_t ndim;
+  void* data[kMaxOperands];
+  DividerArgs sizes[kMaxDims];
+  int64_t strides[kMaxOperands][kMaxDims];
+  ScalarArgs scalars[kMaxScalars];
+};
+
+}  // namespace alt

@@ -1,0 +1,81 @@
+"""Compiles CUDA kernels with g++ and runs them on the CPU (tests/cuda_simulation/cuda.h)."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from altbackend.cuda.compile import INCLUDE_PATHS
+
+HERE = Path(__file__).parent / "cuda_simulation"
+BUILD = Path(__file__).parent.parent / "build" / "cuda_simulation"
+CANARY = 0x5A
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+@functools.cache
+def simulate(source: str) -> ctypes.CDLL:
+    """The kernels of `source` as functions of a library. Unoptimised: they are run once."""
+    folders = [HERE, *INCLUDE_PATHS]
+    headers = [p for f in folders for p in sorted(f.rglob("*")) if p.suffix in (".h", ".cuh")]
+    digest = hashlib.sha256(source.encode())
+    for header in headers:
+        digest.update(header.read_bytes())
+    target = BUILD / f"{digest.hexdigest()[:32]}.so"
+    if not target.exists():
+        BUILD.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_suffix(f".{os.getpid()}.so")
+        command = [os.environ.get("CXX", "g++"), "-x", "c++", "-std=c++20", "-O0", "-shared"]
+        command += ["-fPIC", "-ffp-contract=off", "-Wno-unknown-pragmas"]
+        command += ["-include", str(HERE / "cuda.h"), *(f"-I{f}" for f in folders)]
+        command += ["-", "-o", str(temporary)]
+        done = subprocess.run(command, input=source, text=True, capture_output=True)
+        assert done.returncode == 0, done.stderr[:8000]
+        os.replace(temporary, target)
+    return ctypes.CDLL(str(target))
+
+
+def launch(
+    library: ctypes.CDLL,
+    name: str,
+    arguments: ctypes.Structure,
+    grid: Sequence[int] = (1,),
+    block: Sequence[int] = (128,),
+    *,
+    backwards: bool = False,
+) -> None:
+    """Runs one kernel over its grid, threads in order or last to first."""
+    dims = [*(list(grid) + [1, 1])[:3], *(list(block) + [1, 1])[:3]]
+    kernel = getattr(library, name)
+    kernel.restype = ctypes.c_char_p
+    error = kernel(ctypes.byref(arguments), (ctypes.c_uint * 6)(*dims), int(backwards))
+    assert error is None, f"{name}: {error.decode()}"
+
+
+class Guarded:
+    """A tensor amid bytes that no kernel may write."""
+
+    EDGE = 256
+
+    def __init__(self, shape: Sequence[int], dtype: torch.dtype, like: torch.Tensor | None = None):
+        wanted = torch.empty(tuple(shape), dtype=dtype)
+        if like is not None and like.shape == wanted.shape:
+            wanted = torch.empty_like(like, dtype=dtype)
+        size = max(wanted.numel(), 1) * wanted.element_size()
+        self.bytes = torch.full((size + 2 * self.EDGE,), CANARY, dtype=torch.uint8)
+        inside = self.bytes[self.EDGE : self.EDGE + size].view(dtype)
+        self.tensor = inside.as_strided(wanted.shape, wanted.stride())
+
+    def check(self) -> None:
+        edges = torch.cat([self.bytes[: self.EDGE], self.bytes[-self.EDGE :]])
+        assert bool((edges == CANARY).all()), "a kernel wrote outside of its output"
