@@ -18,8 +18,8 @@ Step = Callable[[], object]
 
 # A call as long as this fills its own caches; what ran before it does not show.
 LONG_CALL = 0.05
-# Threads of OpenMP spin for a while after their work is done, and would slow whoever is next.
-SETTLE = 0.002
+# Threads of OpenMP spin for 5 to 8 ms after their work is done, and would slow whoever is next.
+SETTLE = 0.01
 
 
 @dataclass(frozen=True)

@@ -201,28 +201,34 @@ class ThreadPool {
     pthread_setname_np(pthread_self(), "alt worker");
 #endif
     std::unique_lock lock(mutex_);
-    Clock::time_point left;
-    bool follow_closely = false;  // whether the last job came soon after the one before
     for (;;) {
       if (Job* job = job_to_join()) {
         ++job->joined;
         job->helpers.fetch_add(1, std::memory_order_relaxed);
         const uint64_t seen = published_.load(std::memory_order_relaxed);
-        follow_closely = Clock::now() - left < kLongWait;
         lock.unlock();
         job->floating_point_state().apply();
         job->work();
         leave(*job);
-        left = Clock::now();
-        wait_awake(follow_closely ? kLongWait : kShortWait,
-                   [&] { return published_.load(std::memory_order_relaxed) != seen; });
-        lock.lock();
+        wait_for_another(seen, lock);
       } else {
         ++sleeping_;
         work_available_.wait(lock);
         --sleeping_;
+        // Where it woke too late for the job, it is in time for the next one.
+        if (!job_to_join()) {
+          const uint64_t seen = published_.load(std::memory_order_relaxed);
+          lock.unlock();
+          wait_for_another(seen, lock);
+        }
       }
     }
+  }
+
+  /// Waits awake until a job is published that was not among those `seen`, then takes the lock.
+  void wait_for_another(uint64_t seen, std::unique_lock<std::mutex>& lock) {
+    wait_awake(kLongWait, [&] { return published_.load(std::memory_order_relaxed) != seen; });
+    lock.lock();
   }
 
   void leave(Job& job) {
