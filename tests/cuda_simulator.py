@@ -62,6 +62,18 @@ def launch(
     assert error is None, f"{name}: {error.decode()}"
 
 
+def assert_near(given: torch.Tensor, expected: torch.Tensor, bound: float, where: str) -> None:
+    """Numbers within `bound`, relative and absolute; NaN where there is to be NaN."""
+    torch.testing.assert_close(
+        given,
+        expected,
+        rtol=bound,
+        atol=bound,
+        equal_nan=True,
+        msg=lambda message: f"{where}: {message}",
+    )
+
+
 class Guarded:
     """A tensor amid bytes that no kernel may write."""
 

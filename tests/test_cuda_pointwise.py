@@ -16,7 +16,7 @@ import pytest
 import torch
 from agreement import TOLERANCE, noncontiguous
 from cuda_pointwise_cases import DIRECT, NAMES
-from cuda_simulator import Guarded, dtype_name, launch, simulate
+from cuda_simulator import Guarded, assert_near, dtype_name, launch, simulate
 
 from altbackend.cuda import arguments, dtypes, failure, pointwise, table
 from altbackend.cuda.errors import CudaError
@@ -196,14 +196,7 @@ def run(library, entry: str, c: Case) -> None:
         given.check()
         bound = TOLERANCE.get(expected.dtype, 0) * LOOSE.get(row.name, 1)
         bound *= 4 if row.header in SPECIAL else 1
-        torch.testing.assert_close(
-            given.tensor,
-            expected,
-            rtol=bound,
-            atol=bound,
-            equal_nan=True,
-            msg=lambda m: f"{c.key}: {m}",
-        )
+        assert_near(given.tensor, expected, bound, f"{c.key}, {c.scalars}")
 
 
 @pytest.mark.parametrize("name", list(ROWS))

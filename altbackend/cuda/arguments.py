@@ -54,6 +54,28 @@ class PointwiseArgs(ctypes.Structure):
     ]
 
 
+class ReduceArgs(ctypes.Structure):
+    """What is reduced, and to where; dimension 0 is the innermost."""
+
+    _fields_ = [
+        ("outputs", ctypes.c_int64),
+        ("count", ctypes.c_int64),
+        ("splits", ctypes.c_int64),
+        ("across", ctypes.c_int64),
+        ("kept_dims", ctypes.c_int64),
+        ("reduced_dims", ctypes.c_int64),
+        ("input", ctypes.c_void_p),
+        ("out", ctypes.c_void_p * 2),
+        ("parts", ctypes.c_void_p),
+        ("kept_sizes", DividerArgs * MAX_DIMS),
+        ("reduced_sizes", DividerArgs * MAX_DIMS),
+        ("kept_in", ctypes.c_int64 * MAX_DIMS),
+        ("kept_out", (ctypes.c_int64 * MAX_DIMS) * 2),
+        ("reduced_in", ctypes.c_int64 * MAX_DIMS),
+        ("scalars", ScalarArgs * 2),
+    ]
+
+
 def tensor(data: int, sizes: Sequence[int], strides: Sequence[int]) -> TensorArgs:
     """A tensor of at most MAX_DIMS dimensions at the address `data`."""
     if len(sizes) > MAX_DIMS:

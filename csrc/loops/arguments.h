@@ -44,4 +44,23 @@ struct PointwiseArgs {
   ScalarArgs scalars[kMaxScalars];
 };
 
+/// Of a reduction. Dimension 0 is the innermost; fewer than 2^31 outputs, and elements of each.
+struct ReduceArgs {
+  int64_t outputs;
+  int64_t count;   // elements of each output
+  int64_t splits;  // blocks that share an output: each leaves an accumulator in `parts`
+  int64_t across;  // whether threads that are neighbours take outputs that are, not elements
+  int64_t kept_dims;
+  int64_t reduced_dims;
+  const void* in;
+  void* out[2];
+  void* parts;
+  DividerArgs kept_sizes[kMaxDims];
+  DividerArgs reduced_sizes[kMaxDims];
+  int64_t kept_in[kMaxDims];
+  int64_t kept_out[2][kMaxDims];
+  int64_t reduced_in[kMaxDims];
+  ScalarArgs scalars[2];
+};
+
 }  // namespace alt

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "loops/arguments.h"
+#include "loops/divide.cuh"
 #include "loops/dtype.cuh"
 #include "loops/function.h"
 
@@ -57,14 +58,6 @@ ALT_FN void store_results(Types<Outputs...>, Indices<O...>, void* const* data,
     static_cast<First*>(data[0])[offsets[0]] = convert<First>(result.first);
     static_cast<Second*>(data[1])[offsets[1]] = convert<Second>(result.second);
   }
-}
-
-/// n / d and n % d for n < 2^31.
-ALT_FN void divide(uint32_t n, const DividerArgs& d, uint32_t& quotient, uint32_t& rest) {
-  const uint32_t high =
-      static_cast<uint32_t>((static_cast<uint64_t>(n) * static_cast<uint64_t>(d.multiplier)) >> 32);
-  quotient = (high + n) >> d.shift;
-  rest = n - quotient * d.divisor;
 }
 
 template <class Body, class T, class Outs, class Ins, class Scalars>
