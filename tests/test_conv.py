@@ -113,6 +113,38 @@ def test_large(image, weight, keywords):
     assert_agrees(lambda *t: transpose(*t, **keywords), y, w, factor=64)
 
 
+# What the blocks of the matrix core and of the direct kernels may stumble over.
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    ("image", "weight", "keywords"),
+    [
+        ((1, 300, 9, 9), (70, 300, 3, 3), {"padding": 1}),  # several ranges of k, a partial panel
+        ((2, 20, 5, 2000), (17, 20, 3, 3), {"padding": 1}),  # rows cut into blocks
+        ((1, 3, 40, 40), (33, 3, 31, 31), {"padding": 15}),  # a window wider than a block
+        ((2, 5, 6, 6), (18, 5, 2, 2), {"padding": 4}),  # padding beyond the kernel
+        ((2, 5, 6, 6), (18, 5, 2, 2), {"padding": (0, 5), "dilation": (3, 4)}),
+        ((2, 20, 11, 12), (18, 20, 2, 2), {"stride": (3, 5)}),  # stride beyond the kernel
+        ((2, 20, 11, 12), (40, 20, 1, 1), {"stride": (3, 2), "padding": (1, 2)}),
+        ((2, 20, 11, 12), (40, 20, 1, 3), {"stride": (3, 2), "padding": (1, 2)}),
+        ((2, 36, 10, 10), (54, 12, 3, 3), {"groups": 3, "stride": 2, "padding": 1}),
+        ((2, 12, 9, 40), (24, 1, 3, 3), {"groups": 12, "stride": 2, "dilation": 2, "padding": 3}),
+        ((2, 4, 3, 2100), (4, 1, 1, 5), {"groups": 4, "padding": (0, 2), "stride": (1, 3)}),
+        ((1, 200, 33, 33), (3, 200, 3, 3), {"padding": 1}),  # few channels from many
+    ],
+)
+def test_borders_of_blocks(image, weight, keywords, last):
+    torch.manual_seed(0)
+    x = torch.randn(image)
+    w = torch.randn(weight) / (weight[1] * weight[2] * weight[3]) ** 0.5
+    if last:
+        x, w = (t.contiguous(memory_format=torch.channels_last) for t in (x, w))
+    b = torch.randn(weight[0], requires_grad=True)
+    x, w = x.requires_grad_(), w.requires_grad_()
+    assert_agrees(lambda *t: F.conv2d(*t, **keywords), x, w, b, factor=32)
+    y = F.conv2d(x, w, **keywords).detach().requires_grad_()
+    assert_agrees(lambda *t: F.conv_transpose2d(*t, **keywords), y, w, factor=32)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16], ids=str)
 @pytest.mark.parametrize("channels", [1, 4])
 def test_channels_last(channels, dtype):
@@ -164,8 +196,15 @@ def test_unbatched_and_empty():
 
 def test_noncontiguous():
     x = torch.randn(2, 9, 6, 3).permute(0, 3, 1, 2)[:, :, ::2]
-    w = torch.randn(3, 3, 3, 4).permute(3, 0, 1, 2)
-    assert_agrees(F.conv2d, x, w, strides=False)
+    for w in (
+        torch.randn(3, 3, 3, 4).permute(3, 0, 1, 2),
+        torch.randn(3, 3, 4, 3).permute(2, 3, 1, 0),
+        torch.randn(8, 6, 3, 6)[::2, ::2, :, ::2],
+    ):
+        assert_agrees(F.conv2d, x, w, strides=False)
+        assert_agrees(F.conv2d, x.repeat_interleave(20, 3), w.repeat(8, 1, 1, 1), factor=4)
+    w = torch.randn(4, 3, 1, 1)
+    assert_agrees(lambda x, w: F.conv2d(x, w.expand(4, 3, 3, 3)), x, w, strides=False)
 
 
 def test_weight_gradient_is_deterministic():

@@ -1,8 +1,9 @@
 // convolution_overrideable and its backward: 1 to 3 spatial dimensions, transposed or not.
 //
 // PyTorch's front-end has checked shapes, batched the input and padded "same" before it calls.
-// Half and BFloat16 are computed in float. A channels_last input or weight is computed through a
-// contiguous copy and gives channels_last results, as in stock.
+// Floating types go to the matrix core (conv_gemm.cpp) or the direct kernel (conv_direct.cpp), half
+// types being converted where they are packed, integers to the loops of conv_loops.cpp. A
+// channels_last input or weight gives channels_last results, as in stock.
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -14,14 +15,13 @@
 
 #include "kernels/conv.h"
 #include "loops/dtype.h"
+#include "loops/vec.h"
 
 namespace alt::kernels {
 namespace {
 
 using at::IntArrayRef;
 using at::Tensor;
-
-using ConvTypes = concat_t<IntegralTypes, FloatingTypes>;
 
 conv::Geometry geometry_of(IntArrayRef input, IntArrayRef output, IntArrayRef weight,
                            IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
@@ -115,6 +115,44 @@ Tensor finished(const Tensor& tensor, at::ScalarType dtype, at::MemoryFormat for
   return at::empty(tensor.sizes(), tensor.options().dtype(dtype), format).copy_(tensor);
 }
 
+conv::Layout layout_of(const Tensor& image) {
+  return {image.stride(0), image.stride(1), extent_of(image.strides().slice(2), 0)};
+}
+
+/// The image itself if its rows or its pixels are contiguous, which is what the loops read well.
+Tensor readable(const Tensor& image) {
+  return image.stride(-1) == 1 || image.stride(1) == 1 ? image : image.contiguous();
+}
+
+/// The weight itself if its taps are one range and one of its dimensions is contiguous.
+Tensor packable(const Tensor& weight) {
+  const int64_t tap = weight.stride(-1);
+  int64_t expected = tap;
+  for (int64_t i = weight.dim() - 1; i >= 2; --i) {
+    if (weight.size(i) != 1 && weight.stride(i) != expected) return weight.contiguous();
+    expected *= weight.size(i);
+  }
+  return tap == 1 || weight.stride(1) == 1 || weight.stride(0) == 1 ? weight : weight.contiguous();
+}
+
+/// Convolution of a floating or half type, `out` being contiguous or channels_last.
+void convolve(const conv::Geometry& geometry, bool transposed, const Tensor& source,
+              const Tensor& weight, const Tensor& bias, const Tensor& out) {
+  const Tensor w = packable(weight);
+  visit<FloatingAndHalfTypes>(source.scalar_type(), "slow_conv2d_cpu", [&]<class S>() {
+    const bool direct = conv::is_direct(geometry, transposed, Vec<opmath_t<S>>::size);
+    const Tensor x =
+        direct ? (source.stride(-1) == 1 ? source : source.contiguous()) : readable(source);
+    const Tensor y = direct && !out.is_contiguous() ? at::empty(out.sizes(), out.options()) : out;
+    const auto loop = direct ? conv::convolve_direct<S> : conv::convolve<S>;
+    loop(geometry, transposed, x.const_data_ptr<S>(), layout_of(x), w.const_data_ptr<S>(),
+         {w.stride(0), w.stride(1), w.stride(-1)},
+         bias.defined() ? bias.const_data_ptr<S>() : nullptr, y.mutable_data_ptr<S>(),
+         layout_of(y));
+    if (!y.is_same(out)) out.copy_(y);
+  });
+}
+
 }  // namespace
 
 Tensor convolution(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
@@ -126,22 +164,27 @@ Tensor convolution(const Tensor& input, const Tensor& weight, const std::optiona
               input.dtype(), ") and bias type (", has_bias ? bias->dtype() : input.dtype(),
               ") should be the same");
   check_window(weight.sizes(), stride, dilation, transposed, output_padding);
-  const Tensor x = prepared(input);
-  const Tensor w = prepared(weight);
-  const Tensor b = has_bias ? prepared(*bias) : Tensor();
-  const Tensor out = at::empty(output_sizes(input.sizes(), weight.sizes(), stride, padding,
-                                            dilation, transposed, output_padding, groups),
-                               x.options());
-  if (out.numel() > 0) {
-    const conv::Geometry geometry = geometry_of(input.sizes(), out.sizes(), weight.sizes(), stride,
-                                                padding, dilation, transposed, groups);
-    visit<ConvTypes>(x.scalar_type(), "slow_conv2d_cpu", [&]<class T>() {
-      const auto loop = transposed ? conv::to_large<T> : conv::to_small<T>;
-      loop(geometry, x.const_data_ptr<T>(), w.const_data_ptr<T>(),
-           has_bias ? b.const_data_ptr<T>() : nullptr, out.mutable_data_ptr<T>());
-    });
+  const at::DimVector sizes = output_sizes(input.sizes(), weight.sizes(), stride, padding, dilation,
+                                           transposed, output_padding, groups);
+  const conv::Geometry geometry = geometry_of(input.sizes(), sizes, weight.sizes(), stride, padding,
+                                              dilation, transposed, groups);
+  const Tensor out = at::empty(sizes, input.options(), format_of(input, weight));
+  const Tensor b = has_bias ? bias->contiguous() : Tensor();
+  if (out.numel() == 0) {
+    return out;
   }
-  return finished(out, input.scalar_type(), format_of(input, weight));
+  if (at::isFloatingType(input.scalar_type())) {
+    convolve(geometry, transposed, input, weight, b, out);
+    return out;
+  }
+  const Tensor x = input.contiguous(), w = weight.contiguous();
+  const Tensor result = at::empty(sizes, input.options());
+  visit<IntegralTypes>(x.scalar_type(), "slow_conv2d_cpu", [&]<class T>() {
+    const auto loop = transposed ? conv::to_large<T> : conv::to_small<T>;
+    loop(geometry, x.const_data_ptr<T>(), w.const_data_ptr<T>(),
+         has_bias ? b.const_data_ptr<T>() : nullptr, result.mutable_data_ptr<T>());
+  });
+  return finished(result, input.scalar_type(), format_of(input, weight));
 }
 
 std::tuple<Tensor, Tensor, Tensor> convolution_backward(const Tensor& grad_output,

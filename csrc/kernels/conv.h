@@ -37,6 +37,38 @@ struct Geometry {
   bool is_pointwise() const;
 };
 
+/// Strides of an image, in elements.
+struct Layout {
+  int64_t batch, channel;
+  Extent place;
+
+  bool is_channels_last() const { return channel == 1; }
+};
+
+/// Strides of a weight [small channels, large channels a group, taps].
+struct WeightLayout {
+  int64_t small, large, tap;
+};
+
+/// Convolution of a floating or half type on the matrix core (conv_gemm.cpp), or for the transposed
+/// direction its transpose: target = source and weight convolved, plus bias (may be null). The
+/// source has planes or pixels that are contiguous along one of place[2] and channel; the target is
+/// contiguous or channels_last.
+template <class S>
+void convolve(const Geometry& geometry, bool transposed, const S* source,
+              const Layout& source_layout, const S* weight, const WeightLayout& weight_layout,
+              const S* bias, S* target, const Layout& target_layout);
+
+/// Whether it is better done with places as lanes (conv_direct.cpp), of which a vector has `lanes`.
+bool is_direct(const Geometry& geometry, bool transposed, int64_t lanes);
+
+/// The same then; source and target have contiguous rows.
+template <class S>
+void convolve_direct(const Geometry& geometry, bool transposed, const S* source,
+                     const Layout& source_layout, const S* weight,
+                     const WeightLayout& weight_layout, const S* bias, S* target,
+                     const Layout& target_layout);
+
 /// Columns [begin, end) of the matrix of windows, one row for each of `channels` channels and each
 /// kernel element: columns[row * (end - begin) + p - begin] = what the kernel element sees at p.
 template <class T>

@@ -1,0 +1,354 @@
+// Convolution with few target channels a group (depthwise, and the narrow ends of small networks),
+// where vectors of channels would stay mostly empty: lanes are neighbours in a row of the target.
+//
+// Loops: blocks of rows of the target (of an image and group), up to four vectors of places, which
+// may lie in several rows, and in the registers source channels and taps, for up to six target
+// channels at once. The window of a block is copied with its padding to memory of the thread (64
+// KiB: it is read from the first two levels of the cache), its columns sorted by their remainder
+// modulo the stride, so that what a tap shows to neighbouring places lies together whatever the
+// stride. A transposed convolution is one over a source with zeros between its elements.
+//
+// An element's sum starts with the bias and runs over channels and taps in order.
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
+#include <algorithm>
+#include <array>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "kernels/conv.h"
+#include "kernels/gemm_panels.h"
+#include "kernels/scratch.h"
+#include "runtime/thread_pool.h"
+
+namespace alt::kernels::conv {
+namespace {
+
+constexpr int64_t kWindowBytes = 64 * 1024;
+constexpr int64_t kMostColumns = 1024;
+constexpr double kOperationsWorthAThread = 1e6;
+
+constexpr int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+constexpr int direct_rows(int groups) {
+  return std::min(blas::kAccumulators / groups, 6);
+}
+
+/// Row r of group g's vector, at data + r * row_stride + offset[g], of which lanes[g] exist =
+/// bias[r] + the sum over k of weight[k][r] times the vector at source[g] + offsets[k].
+template <class T, int groups, int rows>
+void multiply_direct(int64_t depth, const T* weight, const T* bias, const T* const* source,
+                     const int32_t* offsets, const blas::Target<T>& target) {
+  using V = Vec<T>;
+  V sum[rows][groups];
+#pragma GCC unroll 24
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+    for (int g = 0; g < groups; ++g) sum[r][g] = V(bias[r]);
+  }
+  const T* base[groups];
+#pragma GCC unroll 4
+  for (int g = 0; g < groups; ++g) base[g] = source[g];
+  for (int64_t k = 0; k < depth; ++k, weight += rows) {
+    const int64_t at = offsets[k];
+    V b[groups];
+#pragma GCC unroll 4
+    for (int g = 0; g < groups; ++g) b[g] = V::load(base[g] + at);
+#pragma GCC unroll 24
+    for (int r = 0; r < rows; ++r) {
+      const V factor(weight[r]);
+#pragma GCC unroll 4
+      for (int g = 0; g < groups; ++g) sum[r][g] = fma(factor, b[g], sum[r][g]);
+    }
+  }
+#pragma GCC unroll 24
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+    for (int g = 0; g < groups; ++g) {
+      T* const to = target.data + r * target.row_stride + target.offset[g];
+      if (target.lanes[g] == V::size) {
+        sum[r][g].store(to);
+      } else {
+        store_lanes<T>(sum[r][g], to, target.lanes[g]);
+      }
+    }
+  }
+}
+
+template <class T>
+using Direct = void (*)(int64_t, const T*, const T*, const T* const*, const int32_t*,
+                        const blas::Target<T>&);
+
+template <class T, int groups>
+inline constexpr auto kDirect = []<int... i>(std::integer_sequence<int, i...>) {
+  return std::array<Direct<T>, sizeof...(i)>{&multiply_direct<T, groups, i + 1>...};
+}(std::make_integer_sequence<int, direct_rows(groups)>{});
+
+template <class T>
+Direct<T> find_direct(int groups, int64_t rows) {
+  switch (groups) {
+    case 1:
+      return kDirect<T, 1>[rows - 1];
+    case 2:
+      return kDirect<T, 2>[rows - 1];
+    case 3:
+      return kDirect<T, 3>[rows - 1];
+    default:
+      return kDirect<T, 4>[rows - 1];
+  }
+}
+
+/// One dimension: place q sees source element x through tap t where q * stride + offset(t) ==
+/// x * spacing.
+struct DirectAxis {
+  DirectAxis(const Geometry& g, int i, bool transposed)
+      : source_size(transposed ? g.small[i] : g.large[i]),
+        target_size(transposed ? g.large[i] : g.small[i]),
+        stride(transposed ? 1 : g.stride[i]),
+        spacing(transposed ? g.stride[i] : 1),
+        dilation(transposed ? -g.dilation[i] : g.dilation[i]),
+        padding(transposed ? -g.padding[i] : g.padding[i]),
+        low(std::min<int64_t>(0, (g.kernel[i] - 1) * dilation) - padding),
+        reach((g.kernel[i] - 1) * g.dilation[i]) {}
+
+  /// Offset of a tap in the window.
+  int64_t offset(int64_t tap) const { return tap * dilation - padding - low; }
+  int64_t window(int64_t places) const { return (places - 1) * stride + reach + 1; }
+
+  int64_t source_size, target_size, stride, spacing, dilation, padding, low, reach;
+};
+
+/// A convolution in this way: geometry, the window's layout and its taps' offsets.
+struct DirectPlan {
+  DirectPlan(const Geometry& g, bool transposed, int64_t element_size)
+      : axes{DirectAxis(g, 0, transposed), DirectAxis(g, 1, transposed),
+             DirectAxis(g, 2, transposed)},
+        source_channels(transposed ? g.small_channels_a_group() : g.large_channels_a_group()),
+        target_channels(transposed ? g.large_channels_a_group() : g.small_channels_a_group()),
+        taps(g.kernel_volume()) {
+    const auto& [d, h, w] = axes;
+    columns = std::min(w.target_size, kMostColumns);
+    remainder_length = divide_up(w.window(columns), w.stride);
+    pitch = remainder_length * w.stride;
+    const int64_t budget = kWindowBytes / element_size;
+    for (int64_t cuts = 1; cuts <= h.target_size; ++cuts) {
+      rows = divide_up(h.target_size, cuts);
+      plane = h.window(rows) * pitch;
+      if (source_channels * d.window(1) * plane <= budget) break;
+    }
+    volume = d.window(1) * plane;
+    blocks = {d.target_size, divide_up(h.target_size, rows), divide_up(w.target_size, columns)};
+    offsets.reserve(static_cast<size_t>(source_channels * taps));
+    for (int64_t c = 0; c < source_channels; ++c) {
+      for (int64_t i = 0; i < g.kernel[0]; ++i) {
+        for (int64_t j = 0; j < g.kernel[1]; ++j) {
+          for (int64_t k = 0; k < g.kernel[2]; ++k) {
+            const int64_t x = w.offset(k);
+            offsets.push_back(static_cast<int32_t>(c * volume + d.offset(i) * plane +
+                                                   h.offset(j) * pitch +
+                                                   x % w.stride * remainder_length + x / w.stride));
+          }
+        }
+      }
+    }
+  }
+
+  std::array<DirectAxis, 3> axes;
+  int64_t source_channels, target_channels, taps;
+  int64_t columns, rows;  // places of a block
+  int64_t remainder_length, pitch, plane, volume;
+  Extent blocks;
+  std::vector<int32_t> offsets;
+};
+
+/// The window of the block at `begin`: a row at a time, zeros between the elements if need be.
+template <class S, class T>
+void copy_window(const DirectPlan& plan, const Extent& begin, int64_t rows, int64_t columns,
+                 const S* source, const Layout& layout, T* window) {
+  const auto& [d, h, w] = plan.axes;
+  const int64_t length = w.window(columns);
+  const int64_t left = begin[2] * w.stride + w.low;
+  const auto source_of = [](const DirectAxis& axis, int64_t at) {
+    return at >= 0 && at % axis.spacing == 0 && at / axis.spacing < axis.source_size
+               ? at / axis.spacing
+               : int64_t{-1};
+  };
+  for (int64_t c = 0; c < plan.source_channels; ++c) {
+    for (int64_t z = 0; z < d.window(1); ++z) {
+      for (int64_t y = 0; y < h.window(rows); ++y) {
+        T* const row = window + c * plan.volume + z * plan.plane + y * plan.pitch;
+        const int64_t source_z = source_of(d, begin[0] * d.stride + d.low + z);
+        const int64_t source_y = source_of(h, begin[1] * h.stride + h.low + y);
+        if (source_z < 0 || source_y < 0) {
+          std::fill_n(row, plan.pitch, T(0));
+          continue;
+        }
+        const S* const from =
+            source + c * layout.channel + source_z * layout.place[0] + source_y * layout.place[1];
+        if (w.spacing == 1 && w.stride == 1) {
+          const Inside inside(left, 1, length, w.source_size);
+          std::fill_n(row, inside.first, T(0));
+          for_lanes<T>(inside.first, inside.last, [&](int64_t x, auto lanes) {
+            store_lanes<T>(load_lanes<S>(from + left + x, lanes), row + x, lanes);
+          });
+          std::fill_n(row + inside.last, length - inside.last, T(0));
+        } else if (w.spacing == 1) {
+          for (int64_t remainder = 0; remainder < w.stride; ++remainder) {
+            T* const to = row + remainder * plan.remainder_length;
+            const int64_t count = (length - remainder + w.stride - 1) / w.stride;
+            const Inside inside(left + remainder, w.stride, count, w.source_size);
+            std::fill_n(to, inside.first, T(0));
+            const S* const first = from + left + remainder;
+            for (int64_t x = inside.first; x < inside.last; ++x) {
+              to[x] = static_cast<T>(first[x * w.stride]);
+            }
+            std::fill_n(to + inside.last, count - inside.last, T(0));
+          }
+        } else {
+          std::fill_n(row, length, T(0));
+          for (int64_t x = std::max<int64_t>(divide_up(std::max<int64_t>(left, 0), w.spacing), 0);
+               x < w.source_size && x * w.spacing < left + length; ++x) {
+            row[x * w.spacing - left] = static_cast<T>(from[x]);
+          }
+        }
+      }
+    }
+  }
+}
+
+/// The weight of a group as [chunk of target channels][k][row].
+template <class S, class T>
+void pack_direct(const DirectPlan& plan, bool transposed, const S* weight,
+                 const WeightLayout& layout, T* to) {
+  const int64_t row_stride = transposed ? layout.large : layout.small;
+  const int64_t channel_stride = transposed ? layout.small : layout.large;
+  const int64_t most = direct_rows(blas::kMostGroups), count = plan.target_channels;
+  for (int64_t first = 0; first < count; first += most) {
+    for (int64_t c = 0; c < plan.source_channels; ++c) {
+      for (int64_t t = 0; t < plan.taps; ++t) {
+        for (int64_t r = first; r < std::min(first + most, count); ++r) {
+          *to++ = static_cast<T>(weight[r * row_stride + c * channel_stride + t * layout.tap]);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+bool is_direct(const Geometry& g, bool transposed, int64_t lanes) {
+  const int64_t channels = transposed ? g.large_channels_a_group() : g.small_channels_a_group();
+  const int64_t width = (transposed ? g.large : g.small)[2];
+  // Multiplications of vectors for a row of the target. Fewer than two rows of weights wait for
+  // the loads of the other operand.
+  int64_t direct = std::max<int64_t>(channels, 2) * divide_up(width, lanes);
+  if (transposed) direct *= volume(g.stride);
+  return direct < divide_up(channels, lanes) * width;
+}
+
+template <class S>
+void convolve_direct(const Geometry& geometry, bool transposed, const S* source,
+                     const Layout& source_layout, const S* weight,
+                     const WeightLayout& weight_layout, const S* bias, S* target,
+                     const Layout& target_layout) {
+  using T = opmath_t<S>;
+  constexpr int size = Vec<T>::size;
+  const DirectPlan plan(geometry, transposed, sizeof(T));
+  const int64_t depth = plan.source_channels * plan.taps, count = plan.target_channels;
+  const int64_t most = direct_rows(blas::kMostGroups);
+  const int64_t group_stride =
+      weight_layout.small * (transposed ? plan.source_channels : plan.target_channels);
+  std::vector<T> packed(static_cast<size_t>(geometry.groups * count * (depth + 1)));
+  T* const packed_bias = packed.data() + geometry.groups * count * depth;
+  for (int64_t group = 0; group < geometry.groups; ++group) {
+    pack_direct(plan, transposed, weight + group * group_stride, weight_layout,
+                packed.data() + group * count * depth);
+  }
+  if (bias) std::copy_n(bias, geometry.groups * count, packed_bias);
+
+  const int64_t blocks = volume(plan.blocks);
+  const auto unit = [&](int64_t index) {
+    const int64_t group = index / blocks % geometry.groups;
+    const int64_t image = index / blocks / geometry.groups;
+    const Extent begin{index % blocks / plan.blocks[2] / plan.blocks[1],
+                       index % blocks / plan.blocks[2] % plan.blocks[1] * plan.rows,
+                       index % blocks % plan.blocks[2] * plan.columns};
+    const int64_t rows = std::min(plan.rows, plan.axes[1].target_size - begin[1]);
+    const int64_t columns = std::min(plan.columns, plan.axes[2].target_size - begin[2]);
+    // The last vectors read beyond their rows.
+    const int64_t window_size = plan.source_channels * plan.volume + size;
+    const Scratch<T> scratch(window_size + most * blas::kMostGroups * size);
+    T* const tile = scratch.data() + window_size;
+    copy_window(
+        plan, begin, rows, columns,
+        source + image * source_layout.batch + group * plan.source_channels * source_layout.channel,
+        source_layout, scratch.data());
+    S* const to = target + image * target_layout.batch + begin[0] * target_layout.place[0] +
+                  begin[1] * target_layout.place[1] + begin[2];
+
+    const int64_t vectors_a_row = divide_up(columns, size), vectors = rows * vectors_a_row;
+    for (int64_t first = 0, y = 0, x = 0; first < vectors; first += blas::kMostGroups) {
+      const auto groups = static_cast<int>(std::min<int64_t>(vectors - first, blas::kMostGroups));
+      std::array<const T*, blas::kMostGroups> from;
+      std::array<int64_t, blas::kMostGroups> places;
+      blas::Target<T> block{};
+      for (int g = 0; g < groups; ++g) {
+        from[g] = scratch.data() + y * plan.axes[1].stride * plan.pitch + x;
+        places[g] = y * target_layout.place[1] + x;
+        block.lanes[g] = static_cast<int>(std::min<int64_t>(columns - x, size));
+        x += size;
+        if (x >= columns) {
+          x = 0;
+          ++y;
+        }
+      }
+      for (int64_t r = 0; r < count; r += most) {
+        const int64_t channel = group * count + r, some = std::min(most, count - r);
+        const auto multiply = find_direct<T>(groups, some);
+        const T* const weights = packed.data() + channel * depth;
+        S* const channels = to + channel * target_layout.channel;
+        if constexpr (std::is_same_v<S, T>) {
+          block.data = channels;
+          block.row_stride = target_layout.channel;
+          block.offset = places;
+          multiply(depth, weights, packed_bias + channel, from.data(), plan.offsets.data(), block);
+        } else {
+          blas::Target<T> whole{tile, blas::kMostGroups * size};
+          for (int g = 0; g < groups; ++g) {
+            whole.offset[g] = g * size;
+            whole.lanes[g] = size;
+          }
+          multiply(depth, weights, packed_bias + channel, from.data(), plan.offsets.data(), whole);
+          for (int64_t i = 0; i < some; ++i) {
+            for (int g = 0; g < groups; ++g) {
+              store_lanes<S>(Vec<T>::load(tile + i * whole.row_stride + g * size),
+                             channels + i * target_layout.channel + places[g], block.lanes[g]);
+            }
+          }
+        }
+      }
+    }
+  };
+  const double operations =
+      2.0 * static_cast<double>(plan.rows * plan.columns * depth) * static_cast<double>(count);
+  const auto grain = static_cast<int64_t>(kOperationsWorthAThread / (8 * operations + 1)) + 1;
+  parallel_for(0, geometry.batch * geometry.groups * blocks, grain,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t index = begin; index < end; ++index) unit(index);
+               });
+}
+
+#define INSTANTIATE(S)                                                                       \
+  template void convolve_direct<S>(const Geometry&, bool, const S*, const Layout&, const S*, \
+                                   const WeightLayout&, const S*, S*, const Layout&);
+INSTANTIATE(float)
+INSTANTIATE(double)
+INSTANTIATE(at::Half)
+INSTANTIATE(at::BFloat16)
+#undef INSTANTIATE
+
+}  // namespace alt::kernels::conv

@@ -1,0 +1,252 @@
+// Convolution by implicit gemm: a row of the product is a place of the target, its columns are the
+// target's channels, k runs over source channels and taps.
+//
+// Loops: blocks of places (of an image and group), panels of target channels (up to four vectors),
+// ranges of k of some 512 rows of the panel, six places at a time, and in the registers k again.
+// What is used over and over stays in the second-level cache of 1 MiB: the window of a block (256
+// KiB at most, and so many places that halos cost little), the range of the panel (128 KiB) and the
+// tile of results (places x panel, 100 KiB), which at the end is transposed into the target, where
+// its channels are planes, while bias is added. The weight is packed into panels once a call, which
+// costs as much as some four places.
+//
+// An element's sum runs over k in one order, whatever the blocks and threads.
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "kernels/conv.h"
+#include "kernels/conv_block.h"
+#include "kernels/conv_pack.h"
+#include "kernels/scratch.h"
+#include "runtime/thread_pool.h"
+
+namespace alt::kernels::conv {
+namespace {
+
+constexpr int64_t kWindowBytes = 256 * 1024;
+constexpr int64_t kMostPlaces = 400;
+constexpr int64_t kDepth = 640;
+constexpr int64_t kPlacesAtOnce = 200;
+constexpr int64_t kUnitsAThread = 4;
+constexpr double kOperationsWorthAThread = 1e6;
+
+constexpr int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+/// How the channels of a group are cut into panels.
+template <class T>
+struct Panels {
+  explicit Panels(int64_t channels)
+      : groups(blas::neighbours<T>(channels)),
+        width(groups * Vec<T>::size),
+        count(divide_up(channels, width)) {}
+  int groups;
+  int64_t width, count;
+};
+
+/// All panels of the weight: [group][panel][k][lane].
+template <class S, class T>
+void pack_weights(const Plan& plan, int64_t weight_groups, const Panels<T>& panels, bool transposed,
+                  const S* weight, const WeightLayout& layout, T* packed) {
+  const int64_t lane_stride = transposed ? layout.large : layout.small;
+  const int64_t channel_stride = transposed ? layout.small : layout.large;
+  const int64_t group_stride =
+      layout.small * (transposed ? plan.source_channels : plan.target_channels);
+  const int64_t vectors = panels.count * panels.groups;
+  const int64_t grain = 8192 / std::max<int64_t>(plan.depth() * Vec<T>::size, 1) + 1;
+  parallel_for(0, weight_groups * vectors, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t group = i / vectors, vector = i % vectors, first = vector * Vec<T>::size;
+      const int64_t panel = group * panels.count + vector / panels.groups;
+      const int64_t lanes = std::clamp<int64_t>(plan.target_channels - first, 0, Vec<T>::size);
+      pack_weight(
+          plan, weight + group * group_stride + first * lane_stride, lane_stride, channel_stride,
+          layout.tap, static_cast<int>(lanes), panels.width,
+          packed + panel * plan.depth() * panels.width + vector % panels.groups * Vec<T>::size);
+    }
+  });
+}
+
+/// A tile [places][width] into the channels from `target` on.
+template <class S, class T>
+void deliver(const T* tile, int64_t places, int64_t width, int64_t channels, const T* bias,
+             S* target, const Layout& layout) {
+  constexpr int side = Vec<T>::size;
+  if (layout.is_channels_last()) {
+    for (int64_t p = 0; p < places; ++p) {
+      for_lanes<T>(0, channels, [&](int64_t c, auto lanes) {
+        store_lanes<S>(Vec<T>::load(tile + p * width + c) + Vec<T>::load(bias + c),
+                       target + p * layout.place[2] + c, lanes);
+      });
+    }
+    return;
+  }
+  for (int64_t c = 0; c < channels; c += side) {
+    const Vec<T> addend = Vec<T>::load(bias + c);
+    const int64_t count = std::min<int64_t>(channels - c, side);
+    for_lanes<T>(0, places, [&](int64_t p, auto lanes) {
+      const int64_t last = places - p - 1;
+      Vec<T> square[side];
+      for (int64_t i = 0; i < side; ++i) {
+        square[i] = Vec<T>::load(tile + (p + std::min(i, last)) * width + c) + addend;
+      }
+      blas::transpose<T>(square);
+      for (int64_t i = 0; i < count; ++i) {
+        store_lanes<S>(square[i], target + (c + i) * layout.channel + p, lanes);
+      }
+    });
+  }
+}
+
+/// A convolution of one element each has no rows: its image is a line, if its memory is.
+std::pair<Geometry, Layout> flat(Geometry geometry, Layout source) {
+  const Extent& size = geometry.large;
+  Extent& place = source.place;
+  if (!geometry.is_pointwise() || (size[1] > 1 && place[1] != size[2] * place[2]) ||
+      (size[0] > 1 && place[0] != size[1] * size[2] * place[2])) {
+    return {geometry, source};
+  }
+  geometry.large = geometry.small = {1, 1, volume(size)};
+  return {geometry, source};
+}
+
+/// The rows of a tile that belong to a phase: its runs, in ranges that the cache holds.
+template <class T>
+void multiply_phase(const Plan& plan, const Phase& phase, int groups, int64_t count,
+                    const T* window, const int32_t* places, const T* panel, T* tile,
+                    const int32_t* numbers) {
+  bool add = false;
+  const auto multiply = [&](int64_t row, int64_t depth) {
+    multiply_rows<T>(groups, count, depth, window, places, plan.offsets.data() + row,
+                     panel + row * groups * Vec<T>::size, tile, numbers, add);
+    add = true;
+  };
+  if (phase.runs.empty()) multiply(0, 0);
+  for (const auto [row, length] : phase.runs) {
+    const int64_t ranges = divide_up(length, kDepth);
+    for (int64_t i = 0; i < ranges; ++i) {
+      const int64_t begin = i * length / ranges;
+      multiply(row + begin, (i + 1) * length / ranges - begin);
+    }
+  }
+}
+
+}  // namespace
+
+template <class S>
+void convolve(const Geometry& original, bool transposed, const S* source,
+              const Layout& original_layout, const S* weight, const WeightLayout& weight_layout,
+              const S* bias, S* target, const Layout& target_layout) {
+  using T = opmath_t<S>;
+  const auto [geometry, source_layout] = flat(original, original_layout);
+  // Few channels of a plane are read where they are; many lie pages apart.
+  const bool copied =
+      !std::is_same_v<S, T> || source_layout.batch > (int64_t{1} << 30) ||
+      !(source_layout.is_channels_last() ||
+        (transposed ? geometry.small_channels_a_group() : geometry.large_channels_a_group()) <= 8);
+  const int64_t budget = kWindowBytes / static_cast<int64_t>(sizeof(T));
+  const int64_t wanted = kUnitsAThread * num_threads();
+  const Plan plan(geometry, transposed, source_layout, copied,
+                  {.window = budget,
+                   .places = kMostPlaces,
+                   .blocks = divide_up(wanted, geometry.batch * geometry.groups)});
+  const Panels<T> panels(plan.target_channels);
+  const int64_t depth = plan.depth(), panel_size = depth * panels.width;
+  const at::Tensor memory = at::empty(
+      {geometry.groups * panels.count * (panel_size + panels.width)},
+      at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value).device(at::kPrivateUse1));
+  T* const packed = memory.mutable_data_ptr<T>();
+  T* const packed_bias = packed + geometry.groups * panels.count * panel_size;
+  pack_weights(plan, geometry.groups, panels, transposed, weight, weight_layout, packed);
+  for (int64_t group = 0; group < geometry.groups; ++group) {
+    for (int64_t c = 0; c < panels.count * panels.width; ++c) {
+      packed_bias[group * panels.count * panels.width + c] =
+          bias && c < plan.target_channels ? static_cast<T>(bias[group * plan.target_channels + c])
+                                           : T(0);
+    }
+  }
+
+  // Small images come several at once, for what their panels cost; where blocks are too few for the
+  // threads, their panels are shared out too.
+  const int64_t blocks = volume(plan.blocks), most = plan.most_places();
+  const int64_t at_once =
+      blocks > 1 ? 1
+                 : std::clamp<int64_t>(std::min(kPlacesAtOnce / most,
+                                                plan.copied ? 2 * budget / plan.window_size : most),
+                                       1, geometry.batch);
+  const int64_t sets = divide_up(geometry.batch, at_once), pieces = sets * geometry.groups * blocks;
+  const int64_t shares = std::clamp<int64_t>(wanted / pieces, 1, panels.count);
+  const auto unit = [&](int64_t index) {
+    const int64_t share = index % shares;
+    const int64_t group = index / shares / blocks % geometry.groups;
+    const int64_t set = index / shares / blocks / geometry.groups;
+    const int64_t image = set * geometry.batch / sets;
+    const int64_t images = (set + 1) * geometry.batch / sets - image;
+    const Block block = plan.block(index / shares % blocks);
+    const int64_t places = volume(block.size);
+    const Scratch<T> scratch(at_once * (plan.window_size + most * panels.width));
+    const Scratch<int32_t> lists(2 * at_once * most);
+    T* const tile = scratch.data();
+    T* const copies = tile + at_once * most * panels.width;
+    int32_t* const offsets = lists.data();
+    int32_t* const numbers = offsets + at_once * most;
+
+    const S* const from =
+        source + image * source_layout.batch + group * plan.source_channels * source_layout.channel;
+    const T* window = copies;
+    if (plan.copied) {
+      for (int64_t i = 0; i < images; ++i) {
+        copy_window(plan, block, from + i * source_layout.batch, source_layout,
+                    copies + i * plan.window_size);
+      }
+    } else if constexpr (std::is_same_v<S, T>) {
+      window = from;
+      for (int i = 0; i < 3; ++i) {
+        window += plan.axes[i].origin(block.begin[i]) * source_layout.place[i];
+      }
+    }
+    S* to = target + image * target_layout.batch;
+    for (int i = 0; i < 3; ++i) to += block.begin[i] * target_layout.place[i];
+    const int64_t end = (share + 1) * panels.count / shares;
+    for (int64_t p = share * panels.count / shares; p < end; ++p) {
+      const int64_t panel = group * panels.count + p;
+      for_each_phase(plan, block, images, offsets, numbers,
+                     [&](const Phase& phase, int64_t begin, int64_t stop) {
+                       multiply_phase(plan, phase, panels.groups, stop - begin, window,
+                                      offsets + begin, packed + panel * panel_size, tile,
+                                      numbers + begin);
+                     });
+      const int64_t channel = group * plan.target_channels + p * panels.width;
+      for (int64_t i = 0; i < images; ++i) {
+        deliver<S, T>(tile + i * places * panels.width, places, panels.width,
+                      std::min(panels.width, plan.target_channels - p * panels.width),
+                      packed_bias + panel * panels.width,
+                      to + i * target_layout.batch + channel * target_layout.channel,
+                      target_layout);
+      }
+    }
+  };
+  const double operations = 2.0 * static_cast<double>(at_once * most * depth * panels.width) *
+                            static_cast<double>(panels.count) / static_cast<double>(shares);
+  const auto grain = static_cast<int64_t>(kOperationsWorthAThread / (operations + 1)) + 1;
+  parallel_for(0, pieces * shares, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t index = begin; index < end; ++index) unit(index);
+  });
+}
+
+#define INSTANTIATE(S)                                                                \
+  template void convolve<S>(const Geometry&, bool, const S*, const Layout&, const S*, \
+                            const WeightLayout&, const S*, S*, const Layout&);
+INSTANTIATE(float)
+INSTANTIATE(double)
+INSTANTIATE(at::Half)
+INSTANTIATE(at::BFloat16)
+#undef INSTANTIATE
+
+}  // namespace alt::kernels::conv

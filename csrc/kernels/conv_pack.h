@@ -1,0 +1,130 @@
+// What convolution copies before it multiplies: windows of the source, the weight in panels, and
+// the finished tiles into the target. Half types become float on the way in and are rounded once on
+// the way out.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/conv_plan.h"
+#include "kernels/gemm_panels.h"
+
+namespace alt::kernels::conv {
+
+/// `count` elements, `step` apart, of a row.
+template <class S, class T>
+void copy_row(const S* from, int64_t step, int64_t count, T* to) {
+  if (step == 1) {
+    for_lanes<T>(0, count, [&](int64_t i, auto lanes) {
+      store_lanes<T>(load_lanes<S>(from + i, lanes), to + i, lanes);
+    });
+  } else {
+    for (int64_t i = 0; i < count; ++i) to[i] = static_cast<T>(from[i * step]);
+  }
+}
+
+/// The window of a block, with zeros where it reaches out of the source.
+template <class S, class T>
+void copy_window(const Plan& plan, const Block& block, const S* source, const Layout& layout,
+                 T* window) {
+  const auto inside_of = [&](int i) {
+    const Axis& axis = plan.axes[i];
+    const int64_t size = axis.window(block.size[i]);
+    return Inside(axis.origin(block.begin[i]), axis.source_step, size, axis.source_size);
+  };
+  const Inside depths = inside_of(0), heights = inside_of(1), columns = inside_of(2);
+  const auto partial = [&](const Inside& inside, int i) {
+    return inside.last - inside.first < plan.axes[i].window(block.size[i]);
+  };
+  if (partial(depths, 0) || partial(heights, 1) || partial(columns, 2)) {
+    std::fill_n(window, plan.window_size, T(0));
+  }
+  Layout from = layout;
+  for (int i = 0; i < 3; ++i) {
+    source += plan.axes[i].origin(block.begin[i]) * layout.place[i];
+    from.place[i] *= plan.axes[i].source_step;
+  }
+  const Layout& to = plan.window;
+  const auto for_each_row = [&](auto&& body) {
+    for (int64_t d = depths.first; d < depths.last; ++d) {
+      for (int64_t h = heights.first; h < heights.last; ++h) {
+        body(source + d * from.place[0] + h * from.place[1] + columns.first * from.place[2],
+             window + d * to.place[0] + h * to.place[1] + columns.first * to.place[2]);
+      }
+    }
+  };
+  const int64_t count = columns.last - columns.first;
+  if (to.channel == 1) {
+    for_each_row([&](const S* row, T* target) {
+      for (int64_t w = 0; w < count; ++w) {
+        copy_row(row + w * from.place[2], from.channel, plan.source_channels,
+                 target + w * to.place[2]);
+      }
+    });
+    return;
+  }
+  for (int64_t c = 0; c < plan.source_channels; ++c) {
+    for_each_row([&](const S* row, T* target) {
+      copy_row(row + c * from.channel, from.place[2], count, target + c * to.channel);
+    });
+  }
+}
+
+/// Rows of `lanes` (at most a vector) sources `lane_stride` apart, each `count` contiguous
+/// elements, as `count` vectors, in order: vector k goes to to + row_of(k) * width. Lanes that do
+/// not exist are zero.
+template <class S, class T, class RowOf>
+void copy_transposed(const S* from, int64_t lane_stride, int lanes, int64_t count, int64_t width,
+                     T* to, RowOf&& row_of) {
+  constexpr int side = Vec<T>::size;
+  for_lanes<T>(0, count, [&](int64_t k, auto some) {
+    Vec<T> square[side];
+    for (int lane = 0; lane < side; ++lane) {
+      square[lane] =
+          lane < lanes ? load_lanes<S>(from + lane * lane_stride + k, some) : Vec<T>(T(0));
+    }
+    blas::transpose<T>(square);
+    const int64_t end = std::min<int64_t>(side, count - k);
+    for (int64_t i = 0; i < end; ++i) square[i].store(to + row_of(k + i) * width);
+  });
+}
+
+/// One vector of target channels of the weight, in the plan's order of rows, `width` apart.
+/// Strides are those of target channels, source channels and taps.
+template <class S, class T>
+void pack_weight(const Plan& plan, const S* weight, int64_t lane_stride, int64_t channel_stride,
+                 int64_t tap_stride, int lanes, int64_t width, T* to) {
+  const int64_t channels = plan.source_channels, taps = plan.taps;
+  const int32_t* const rows = plan.tap_rows.data();
+  if (lane_stride == 1) {
+    for (int64_t c = 0; c < channels; ++c) {
+      for (int64_t t = 0; t < taps; ++t) {
+        load_lanes<S>(weight + c * channel_stride + t * tap_stride, lanes)
+            .store(to + (rows[t] + c) * width);
+      }
+    }
+  } else if (channel_stride == 1) {
+    for (int64_t t = 0; t < taps; ++t) {
+      copy_transposed(weight + t * tap_stride, lane_stride, lanes, channels, width, to,
+                      [&](int64_t c) { return rows[t] + c; });
+    }
+  } else if (channel_stride == taps) {
+    // Channels that follow one another are one run.
+    int64_t channel = 0, tap = 0;
+    copy_transposed(weight, lane_stride, lanes, channels * taps, width, to, [&](int64_t) {
+      const int64_t row = rows[tap] + channel;
+      if (++tap == taps) {
+        tap = 0;
+        ++channel;
+      }
+      return row;
+    });
+  } else {
+    for (int64_t c = 0; c < channels; ++c) {
+      copy_transposed(weight + c * channel_stride, lane_stride, lanes, taps, width, to,
+                      [&](int64_t t) { return rows[t] + c; });
+    }
+  }
+}
+
+}  // namespace alt::kernels::conv
