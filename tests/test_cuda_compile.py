@@ -10,7 +10,7 @@ import types
 import pytest
 
 from altbackend.cuda import compile as compiler
-from altbackend.cuda import failure, pointwise, table
+from altbackend.cuda import failure, kernels, pointwise, table
 from altbackend.cuda.errors import CompileError, CudaError
 
 ARCHITECTURES = ["sm_80", "sm_90"]
@@ -145,3 +145,16 @@ def test_nothing_is_imported_from_cupy_before_its_time() -> None:
 
 def test_failure_record_is_laid_out_as_in_the_kernels() -> None:
     assert ctypes.sizeof(failure.Failure) == 24
+
+
+@pytest.mark.parametrize("file", sorted({where for where, _ in kernels.KERNELS.values()}))
+def test_kernels_compile(file: str) -> None:
+    keys = [
+        kernels.Key(name, given)
+        for name, (where, lists) in kernels.KERNELS.items()
+        if where == file
+        for given in lists
+    ]
+    for arch, chosen in zip(ARCHITECTURES, (keys, keys[::3]), strict=True):
+        text = kernels.entries(chosen, [f"kernel{i}_" for i in range(len(chosen))])
+        assert compiler.compile_source(file, text, arch, cached=False)

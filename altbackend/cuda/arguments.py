@@ -76,6 +76,16 @@ class ReduceArgs(ctypes.Structure):
     ]
 
 
+class KernelArgs(ctypes.Structure):
+    """Of the kernels of altbackend/cuda/kernels."""
+
+    _fields_ = [
+        ("tensors", TensorArgs * 8),
+        ("integers", ctypes.c_int64 * 32),
+        ("numbers", ctypes.c_double * 8),
+    ]
+
+
 def tensor(data: int, sizes: Sequence[int], strides: Sequence[int]) -> TensorArgs:
     """A tensor of at most MAX_DIMS dimensions at the address `data`."""
     if len(sizes) > MAX_DIMS:
@@ -93,6 +103,19 @@ def scalar(value: complex | float | int | bool) -> ScalarArgs:
     if isinstance(value, float):
         return ScalarArgs(value, 0.0, int(value) if abs(value) < 2**63 else 0)
     return ScalarArgs(float(value), 0.0, int(value))
+
+
+def kernel(
+    tensors: Sequence[TensorArgs | None], integers: Sequence[int], numbers: Sequence[float] = ()
+) -> KernelArgs:
+    """What a kernel takes; a tensor that is not given has no address."""
+    result = KernelArgs()
+    for k, given in enumerate(tensors):
+        if given is not None:
+            result.tensors[k] = given
+    result.integers[: len(integers)] = [int(i) for i in integers]
+    result.numbers[: len(numbers)] = [float(x) for x in numbers]
+    return result
 
 
 def divider(divisor: int) -> DividerArgs:

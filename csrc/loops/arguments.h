@@ -63,4 +63,13 @@ struct ReduceArgs {
   ScalarArgs scalars[2];
 };
 
+/// Of the kernels of altbackend/cuda/kernels, each of which says what it takes: an enum names the
+/// tensors, another the integers.
+inline constexpr int kMaxTensors = 8;
+struct KernelArgs {
+  TensorArgs tensors[kMaxTensors];
+  int64_t integers[32];
+  double numbers[8];
+};
+
 }  // namespace alt

@@ -1,0 +1,100 @@
+"""The kernels that are algorithms of their own, a family to a file named as its host twin.
+
+`KERNELS` says where each is and which dtypes it is compiled for; its file says what it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from altbackend.cuda import dtypes
+from altbackend.cuda.arguments import KernelArgs, kernel
+from altbackend.cuda.errors import CudaError
+
+__all__ = ["KERNELS", "Key", "KernelArgs", "entries", "kernel", "key", "row_block", "source"]
+
+FLOATING = ("float32", "float64", "float16", "bfloat16")
+THREADS = 256
+# dtypes of the template's parameters: operands alike; a statistic or a result that may be float.
+_SAME = [(d,) for d in FLOATING]
+_TWICE = [(d, d) for d in FLOATING]
+_FLOAT_BESIDE_HALF = [*_TWICE, ("float32", "float16"), ("float32", "bfloat16")]
+INDICES = ("int64", "int32")
+# What is only moved is named by an unsigned integer of its size, or by complex128.
+_MOVED = [(d, i) for d in ("uint8", "uint16", "uint32", "uint64", "complex128") for i in INDICES]
+_ADDED = [(d, "int64") for d in (*FLOATING, "uint8", "int8", "int16", "int32", "int64", "bool")]
+
+# Kernel: its file, and the lists of dtypes that its template takes.
+KERNELS: dict[str, tuple[str, list[tuple[str, ...]]]] = {
+    "softmax_forward": ("softmax", _FLOAT_BESIDE_HALF),
+    "log_softmax_forward": ("softmax", _FLOAT_BESIDE_HALF),
+    "softmax_backward": (
+        "softmax",
+        [*_TWICE, ("float16", "float32"), ("bfloat16", "float32")],
+    ),
+    "log_softmax_backward": (
+        "softmax",
+        [*_TWICE, ("float16", "float32"), ("bfloat16", "float32")],
+    ),
+    "norm_moments": ("norm", _FLOAT_BESIDE_HALF),
+    "norm_apply": ("norm", _FLOAT_BESIDE_HALF),
+    "norm_backward": ("norm", _FLOAT_BESIDE_HALF),
+    "norm_weight_backward": ("norm", _FLOAT_BESIDE_HALF),
+}
+_MOVE = ("gather", "index_get", "index_select")
+_ADD = ("scatter", "index_put", "index_add")
+_POOL = ("max_pool", "average_pool", "adaptive_average_pool")
+KERNELS |= dict.fromkeys(_MOVE, ("index", _MOVED))
+KERNELS |= dict.fromkeys(_ADD, ("index", _ADDED))
+KERNELS["embedding_backward"] = ("index", [(d, i) for d in FLOATING for i in INDICES])
+KERNELS |= dict.fromkeys([*_POOL, *(f"{name}_backward" for name in _POOL)], ("pool", _SAME))
+
+
+@dataclass(frozen=True)
+class Key:
+    """A kernel for certain dtypes."""
+
+    name: str
+    dtypes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}<{', '.join(self.dtypes)}>"
+
+
+def key(name: str, *given: str) -> Key:
+    """The kernel for these dtypes."""
+    if name not in KERNELS:
+        raise CudaError(f"there is no kernel '{name}'")
+    if given not in KERNELS[name][1]:
+        raise NotImplementedError(f"\"{name}\" not implemented for '{', '.join(given)}'")
+    return Key(name, given)
+
+
+def entries(keys: Iterable[Key], prefixes: Iterable[str]) -> str:
+    """Kernels named `prefix` + name, and the headers that they need."""
+    keys = list(keys)
+    files = sorted({KERNELS[k.name][0] for k in keys})
+    text = '#include "loops/kernel.cuh"\n'
+    text += "".join(f'#include "kernels/{file}.cuh"\n' for file in files)
+    for k, prefix in zip(keys, prefixes, strict=True):
+        given = ", ".join(dtypes.CPP[d] for d in k.dtypes)
+        text += (
+            f"ALT_KERNEL({prefix}{k.name}, alt::KernelArgs) {{\n"
+            f"  alt::kernels::{k.name}<{given}>(arguments);\n}}\n"
+        )
+    return text
+
+
+def source(k: Key) -> str:
+    """A module's text."""
+    return entries([k], [""])
+
+
+def row_block(rows: int, count: int, *, across: bool = False) -> tuple[int, tuple[int, int]]:
+    """Blocks, and the lanes and rows of a block, for `rows` rows of `count` elements."""
+    lanes = 1
+    while lanes < min(count, THREADS if not across else THREADS // 32):
+        lanes *= 2
+    beside = min(THREADS // lanes, max(1, rows))
+    return -(-rows // beside), ((beside, lanes) if across else (lanes, beside))
