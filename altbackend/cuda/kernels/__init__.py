@@ -17,16 +17,21 @@ __all__ = ["KERNELS", "Key", "KernelArgs", "entries", "kernel", "key", "row_bloc
 FLOATING = ("float32", "float64", "float16", "bfloat16")
 THREADS = 256
 # dtypes of the template's parameters: operands alike; a statistic or a result that may be float.
-_SAME = [(d,) for d in FLOATING]
-_TWICE = [(d, d) for d in FLOATING]
-_FLOAT_BESIDE_HALF = [*_TWICE, ("float32", "float16"), ("float32", "bfloat16")]
+Lists = list[tuple[str, ...]]
+_SAME: Lists = [(d,) for d in FLOATING]
+_TWICE: Lists = [(d, d) for d in FLOATING]
+_FLOAT_BESIDE_HALF: Lists = [*_TWICE, ("float32", "float16"), ("float32", "bfloat16")]
 INDICES = ("int64", "int32")
 # What is only moved is named by an unsigned integer of its size, or by complex128.
-_MOVED = [(d, i) for d in ("uint8", "uint16", "uint32", "uint64", "complex128") for i in INDICES]
-_ADDED = [(d, "int64") for d in (*FLOATING, "uint8", "int8", "int16", "int32", "int64", "bool")]
+_MOVED: Lists = [
+    (d, i) for d in ("uint8", "uint16", "uint32", "uint64", "complex128") for i in INDICES
+]
+_ADDED: Lists = [
+    (d, "int64") for d in (*FLOATING, "uint8", "int8", "int16", "int32", "int64", "bool")
+]
 
 # Kernel: its file, and the lists of dtypes that its template takes.
-KERNELS: dict[str, tuple[str, list[tuple[str, ...]]]] = {
+KERNELS: dict[str, tuple[str, Lists]] = {
     "softmax_forward": ("softmax", _FLOAT_BESIDE_HALF),
     "log_softmax_forward": ("softmax", _FLOAT_BESIDE_HALF),
     "softmax_backward": (
@@ -49,6 +54,10 @@ KERNELS |= dict.fromkeys(_MOVE, ("index", _MOVED))
 KERNELS |= dict.fromkeys(_ADD, ("index", _ADDED))
 KERNELS["embedding_backward"] = ("index", [(d, i) for d in FLOATING for i in INDICES])
 KERNELS |= dict.fromkeys([*_POOL, *(f"{name}_backward" for name in _POOL)], ("pool", _SAME))
+_CONV = ("conv_forward", "conv_backward_input", "conv_backward_weight")
+KERNELS |= dict.fromkeys(_CONV, ("conv", _SAME))
+_CELLS = ("lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward")
+KERNELS |= dict.fromkeys(_CELLS, ("rnn", _SAME))
 
 
 @dataclass(frozen=True)
