@@ -34,7 +34,8 @@ inline Vec<float> exp_nonpositive(Vec<float> x) {
                          Vec<float>(-0.0F));  // adding -0 changes nothing, and compiles to nothing
 }
 
-inline Vec<double> exp_nonpositive(Vec<double> x) {
+template <class T>
+ALT_FN T exp_nonpositive(T x) {
   return exp(x);
 }
 

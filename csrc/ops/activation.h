@@ -4,6 +4,7 @@
 #include <c10/util/MathConstants.h>
 
 #include "loops/erf.h"
+#include "loops/exp.h"
 #include "loops/function.h"
 #include "loops/math.h"
 #include "ops/arithmetic.h"
@@ -120,7 +121,7 @@ ALT_FN T shrink_backward(T grad, T x, T lambda) {
 
 template <class T>
 ALT_FN T gelu_exact(T x) {
-  return x * T(0.5) * (T(1) + math::erf_inline(x * T(c10::frac_sqrt_2<double>)));
+  return x * T(0.5) * (T(1) + math::erf_quick(x * T(c10::frac_sqrt_2<double>)));
 }
 
 /// The tanh approximation of Hendrycks & Gimpel.
@@ -133,8 +134,8 @@ ALT_FN T gelu_tanh(T x) {
 
 template <class T>
 ALT_FN T gelu_exact_backward(T grad, T x) {
-  const T cdf = T(0.5) * (T(1) + math::erf_inline(x * T(c10::frac_sqrt_2<double>)));
-  const T density = math::exp(T(-0.5) * x * x) * T(kOneOverSqrtTwoPi);
+  const T cdf = T(0.5) * (T(1) + math::erf_quick(x * T(c10::frac_sqrt_2<double>)));
+  const T density = math::exp_nonpositive(T(-0.5) * x * x) * T(kOneOverSqrtTwoPi);
   return grad * (cdf + x * density);
 }
 

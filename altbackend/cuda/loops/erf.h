@@ -10,4 +10,9 @@ ALT_FN T erf_inline(T x) {
   return erf(x);
 }
 
+template <class T>
+ALT_FN T erf_quick(T x) {
+  return erf(x);
+}
+
 }  // namespace alt::math
