@@ -84,7 +84,7 @@ void copy_piece(ConvertFunction convert, const Piece& p, int64_t inner, int64_t 
   if (p.dst_outer == inner * dst_size && p.src_outer == inner * src_size &&
       p.dst_inner == dst_size && p.src_inner == src_size) {
     convert(p.dst, p.dst_inner, p.src, p.src_inner, inner * outer);
-  } else if (std::abs(p.src_outer) < std::abs(p.src_inner) && outer > 1) {
+  } else if (p.src_outer != 0 && std::abs(p.src_outer) < std::abs(p.src_inner) && outer > 1) {
     const bool turnable = same && dst_size == kTransposedSize && p.dst_inner == kTransposedSize &&
                           p.src_outer == kTransposedSize && p.dst_outer % kTransposedSize == 0 &&
                           p.src_inner % kTransposedSize == 0;

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <optional>
 
 #include "kernels/iterate.h"
@@ -18,14 +19,25 @@
 namespace alt::kernels {
 namespace {
 
+/// Along `dim` all elements and those behind them are a block; its last bytes become its first.
 at::Tensor roll_one(const at::Tensor& self, int64_t shift, int64_t dim) {
-  auto out = at::empty_like(self, at::MemoryFormat::Contiguous);
+  const auto source = self.contiguous();
+  auto out = at::empty_like(source, at::MemoryFormat::Contiguous);
   const int64_t size = self.size(dim);
-  const int64_t first = ((shift % size) + size) % size;
-  out.narrow(dim, first, size - first).copy_(self.narrow(dim, 0, size - first));
-  if (first != 0) {
-    out.narrow(dim, 0, first).copy_(self.narrow(dim, size - first, first));
-  }
+  const int64_t step = source.stride(dim) * static_cast<int64_t>(self.element_size());
+  const int64_t block = size * step, moved = ((shift % size) + size) % size * step;
+  const auto* from = static_cast<const char*>(source.const_data_ptr());
+  auto* to = static_cast<char*>(out.mutable_data_ptr());
+  parallel_for(0, static_cast<int64_t>(out.nbytes()), 1 << 18, [&](int64_t begin, int64_t end) {
+    while (begin < end) {
+      const int64_t place = begin % block;
+      const bool wrapped = place < moved;
+      const int64_t count = std::min(end - begin, (wrapped ? moved : block) - place);
+      std::memcpy(to + begin, from + begin + (wrapped ? block - moved : -moved),
+                  static_cast<size_t>(count));
+      begin += count;
+    }
+  });
   return out;
 }
 
@@ -87,10 +99,19 @@ void triangle(const at::Tensor& self, int64_t diagonal, const at::Tensor& out, b
 
 void flip(at::TensorIterator& iter, const bool /*quantized*/) {
   visit_element_size(static_cast<int64_t>(iter.element_size(0)), [&]<class T>() {
+    constexpr auto size = static_cast<int64_t>(sizeof(T));
     for_each_row(iter, /*serial=*/false, [&](char** data, const int64_t* strides, int64_t n) {
-      for (int64_t i = 0; i < n; ++i) {
-        *reinterpret_cast<T*>(data[0] + i * strides[0]) =
-            *reinterpret_cast<const T*>(data[1] + i * strides[1]);
+      if (strides[0] == -size && strides[1] == size) {  // whole vectors, turned round
+        auto* to = reinterpret_cast<T*>(data[0]) - (n - 1);
+        const auto* from = reinterpret_cast<const T*>(data[1]) + (n - 1);
+        for (int64_t i = 0; i < n; ++i) to[i] = from[-i];
+      } else if (strides[0] == size && strides[1] == size) {
+        std::memcpy(data[0], data[1], static_cast<size_t>(n * size));
+      } else {
+        for (int64_t i = 0; i < n; ++i) {
+          *reinterpret_cast<T*>(data[0] + i * strides[0]) =
+              *reinterpret_cast<const T*>(data[1] + i * strides[1]);
+        }
       }
     });
   });

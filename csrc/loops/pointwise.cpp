@@ -22,6 +22,7 @@ constexpr int64_t kBlockBytes = 4096;
 constexpr int64_t kGrain = 32768;  // additions worth waking a thread for: about 10 microseconds
 constexpr int64_t kAtOnce = 512;   // elements that no thread is woken for, whatever they cost
 constexpr int64_t kLongRow = 128;  // elements that are a block by themselves
+constexpr int64_t kSpread = 256;   // elements of a row that a number is spread over
 constexpr int kMaxOperands = 6;
 // A block of an iteration with a transposed operand: 16 elements are a line of it, 64 x 16 as many
 // elements of four bytes as a buffer has.
@@ -90,6 +91,7 @@ class BlockRunner {
         }
       }
     } else if (inner >= kLongRow || outer == 1) {
+      if (run_rows(pieces, inner, outer, buffers, pointers)) return;
       for (int64_t o = 0; o < outer; ++o) {
         for (int64_t i = 0; i < inner; i += block_) {
           run_block(pieces, i, std::min(block_, inner - i), o, 1, buffers, pointers);
@@ -144,6 +146,44 @@ class BlockRunner {
                            std::min(block_, total));
       pointers[i] = buffers[i].bytes;
     }
+  }
+
+  /// A row at a time, of operands that the loop can take as they are and of inputs that are one
+  /// number throughout a row: those are spread once a row, over a buffer that is short enough for
+  /// the row to make use of it several times. False, with nothing done, where one is otherwise.
+  bool run_rows(const std::array<Piece, kMaxOperands>& pieces, int64_t inner, int64_t outer,
+                std::array<Buffer, kMaxOperands>& buffers,
+                std::array<void*, kMaxOperands>& pointers) const {
+    std::array<int64_t, kMaxOperands> advance{};  // bytes from a step to the next
+    int64_t step = inner;
+    for (int i = 0; i < count_; ++i) {
+      if (contiguous(operands_[i], pieces[i], inner, 1)) {
+        advance[i] = operands_[i].element_size;
+      } else if (i >= outputs_ && pieces[i].inner_stride == 0) {
+        step = std::min({step, block_, pieces[i].broadcast() ? block_ : kSpread});
+      } else {
+        return false;
+      }
+    }
+    for (int64_t o = 0; o < outer; ++o) {
+      for (int i = 0; i < count_; ++i) {
+        if (advance[i] != 0) {
+          pointers[i] = pieces[i].at(0, o);
+        } else if (!pieces[i].broadcast()) {
+          pointers[i] = buffers[i].bytes;
+          operands_[i].convert(buffers[i].bytes, operands_[i].loop_element_size, pieces[i].at(0, o),
+                               0, step);
+        }
+      }
+      for (int64_t start = 0; start < inner; start += step) {
+        const int64_t n = std::min(step, inner - start);
+        plan_.loop(plan_.parameters, n, pointers.data(), pointers.data() + outputs_);
+        for (int i = 0; i < count_; ++i) {
+          pointers[i] = static_cast<char*>(pointers[i]) + n * advance[i];
+        }
+      }
+    }
+    return true;
   }
 
   /// `rows` rows of `n` elements, as one run of rows * n elements of the inner loop.
