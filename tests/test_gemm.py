@@ -249,3 +249,12 @@ def test_int_mm_refuses():
     assert_same_error(torch._int_mm, a[0], a)
     for out in (torch.zeros(3, 20, dtype=torch.int32), torch.zeros(20, 20, dtype=torch.int8)):
         assert_same_error(lambda x, o: torch._int_mm(x, x.t(), out=o), a, out)
+
+
+def test_vdot_with_a_lazy_conjugate_is_one():
+    x, y = (torch.randn(5, dtype=torch.complex64) for _ in range(2))
+    for a, b in ((x, y), (x.conj(), y), (x, y.conj()), (x.conj(), y.conj())):
+        on_alt = [t.to("alt") if not t.is_conj() else t.conj().to("alt").conj() for t in (a, b)]
+        expected, actual = torch.vdot(a, b), torch.vdot(*on_alt)
+        assert actual.is_conj() == expected.is_conj()
+        torch.testing.assert_close(actual.cpu(), expected)

@@ -323,3 +323,8 @@ def test_a_refused_call_leaves_the_statistics_alone():
     with pytest.raises(RuntimeError):
         F.batch_norm(torch.randn(4, 6).to("alt"), mean, torch.ones(5, device="alt"), training=True)
     assert (mean.cpu() == 0).all()
+
+
+def test_native_group_norm_refuses_strides():
+    x = torch.ones(2, 6, 5).transpose(0, 2)
+    assert_same_error(lambda t: torch.native_group_norm(t, None, None, 5, 6, 2, 3, 1e-5), x)

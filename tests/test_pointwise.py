@@ -233,3 +233,24 @@ def test_error_function():
     assert ((actual - expected) / expected)[x != 0].abs().max() < 2**-22
     special = torch.tensor([math.nan, math.inf, -math.inf, -0.0])
     assert_same(torch.erf(special.to("alt")), torch.erf(special))
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_products_of_complex_numbers_are_rounded_alike_in_every_place(dtype):
+    # Fused, the two products of the real part would leave their rounding error; in whole vectors
+    # only, where the compiler has its way.
+    x = torch.full((37,), complex(-501.1, -501.1), dtype=dtype)
+    y = torch.full((37,), complex(-1001.2, -1001.2), dtype=dtype)
+    for product in ((x.to("alt") * y.to("alt")).cpu(), (x.to("alt") ** 2).cpu()):
+        assert not product.real.any()
+    large = torch.full((8,), complex(3e300, 1e300), dtype=torch.complex128)
+    assert (large.to("alt") * large.to("alt")).cpu().real.isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64])
+def test_divisors_of_the_most_negative_integer(dtype):
+    least = torch.iinfo(dtype).min
+    numbers = torch.tensor([least, least + 1, -100, -96, -1, 0, 1, 6, 96, 127], dtype=dtype)
+    assert_agrees(torch.gcd, numbers[:, None], numbers)
+    if dtype in (torch.int8, torch.int16):  # the product fits no wider type that stock has
+        assert_agrees(torch.lcm, numbers[:, None], numbers)

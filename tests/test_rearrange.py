@@ -54,3 +54,10 @@ def test_bad_input():
     assert_same_error(lambda t: torch.pixel_unshuffle(t, 2), x)
     aten = torch.ops.aten
     assert_same_error(lambda t, o: aten.narrow_copy.out(t, 0, 1, 9, out=o), x, torch.empty(0))
+
+
+@pytest.mark.parametrize(
+    "arguments", [(5, 0, 1), (-5, 0, 1), (0, 5, 1), (1, 1, -1), (1, -1, 2), (1, 2, 9)]
+)
+def test_narrow_copy_refuses_in_its_own_words(arguments):
+    assert_same_error(lambda t: torch.narrow_copy(t, *arguments), torch.ones(3, 4))

@@ -397,3 +397,12 @@ def test_a_number_gives_the_same_whatever_stands_beside_it(function):
     for start in (1, 2, 3):
         alone = function(a[start::4].contiguous(), x[start::4].contiguous())
         assert torch.equal(alone, together[start::4])
+
+
+@pytest.mark.parametrize("function", [torch.special.gammainc, torch.special.gammaincc])
+def test_all_of_the_mass_lies_below_infinity_whatever_the_order(function):
+    order = torch.tensor([math.nan, 0.0, 2.0, math.inf, -1.0])
+    x = torch.tensor([math.inf, 1.0, math.nan])
+    expected = function(order[:, None], x)
+    actual = function(order.to("alt")[:, None], x.to("alt")).cpu()
+    torch.testing.assert_close(actual, expected, equal_nan=True)

@@ -294,6 +294,10 @@ Tensor vdot(const Tensor& self, const Tensor& other) {
     return kernels::dot(self, other);
   }
   check_dot(self, other);
+  if (other.is_conj() && !self.is_conj()) {
+    // As stock, whose result is then a lazy conjugate itself.
+    return kernels::dot(self, other.conj()).conj();
+  }
   const Tensor x = self.resolve_conj().resolve_neg();
   const Tensor y = other.resolve_conj().resolve_neg();
   Tensor out = at::empty({}, self.options());

@@ -61,6 +61,9 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm(const Tensor& self,
   check_group_norm(self, weight, bias, C, group);
   TORCH_CHECK(self.numel() == N * C * HxW, "Expected input of ", N * C * HxW, " elements, got ",
               self.sizes());
+  const Tensor& X = self;  // stock's message is this text
+  const auto memory_format = self.suggest_memory_format();
+  TORCH_CHECK(X.is_contiguous(memory_format));
   const at::ScalarType stored = parameter_dtype(self, weight, bias);
   const Tensor output = at::empty(self.sizes(), self.options());
   Tensor means, rstds;

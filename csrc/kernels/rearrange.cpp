@@ -122,9 +122,17 @@ at::Tensor& narrow_copy_out(const at::Tensor& self, int64_t dim, int64_t start, 
   TORCH_CHECK(self.dtype() == out.dtype());
   if (const auto self_sizes = self.sizes(); !self_sizes.empty()) {
     TORCH_CHECK(dim < static_cast<int64_t>(self_sizes.size()));  // stock's message is this text
+    const int64_t size = self.size(dim);
+    TORCH_CHECK(length >= 0, "start (", start < 0 ? start + size : start, ") + length (", length,
+                ") exceeds dimension size (", size, ").");  // narrow has other words for it
   }
   const auto part = self.narrow(dim, start, length);
   return out.resize_(part.sizes()).copy_(part);
+}
+
+at::Tensor narrow_copy(const at::Tensor& self, int64_t dim, int64_t start, int64_t length) {
+  at::Tensor out = at::empty({0}, self.options());
+  return narrow_copy_out(self, dim, start, length, out);
 }
 
 /// Of views and one copy, so that autograd, which knows no formula for it, sees through.

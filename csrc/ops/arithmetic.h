@@ -33,10 +33,30 @@ ALT_FN T sub(T x, T y, T alpha) {
   return add(x, y, static_cast<T>(-alpha));
 }
 
+/// x, which what it is added to cannot be fused with.
+template <class T>
+ALT_FN T rounded(T x) {
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+  return __builtin_assoc_barrier(x);
+#else
+  return x;
+#endif
+}
+
+/// With all four products rounded, as stock's vectors have it: what cancels or overflows shows the
+/// difference. g++ 12 fuses two of them in whole vectors (vfmaddsub), -ffp-contract=off or not.
+template <class T>
+ALT_FN c10::complex<T> product(c10::complex<T> x, c10::complex<T> y) {
+  return {rounded(x.real() * y.real()) - rounded(x.imag() * y.imag()),
+          rounded(x.real() * y.imag()) + rounded(x.imag() * y.real())};
+}
+
 template <class T>
 ALT_FN T mul(T x, T y) {
   if constexpr (is_bool_v<T>) {
     return x && y;
+  } else if constexpr (c10::is_complex<T>::value) {
+    return product(x, y);
   } else {
     return static_cast<T>(x * y);
   }
@@ -273,15 +293,31 @@ ALT_FN T add_clamp(T x, T y, T alpha, T low, T high) {
   return clamp(add(x, y, alpha), low, high);
 }
 
+/// Of the most negative number, whose absolute value T lacks, by Euclid's remainders: they keep its
+/// sign, and so does stock's divisor.
 template <class T>
 ALT_FN T gcd(T x, T y) {
+  if constexpr (std::is_signed_v<T>) {
+    constexpr T kLeast = std::numeric_limits<T>::min();
+    if (x == kLeast || y == kLeast) {
+      x = math::abs(x);
+      y = math::abs(y);
+      while (x != 0) {
+        const T remainder = static_cast<T>(y % x);
+        y = x;
+        x = remainder;
+      }
+      return y;
+    }
+  }
   return std::gcd(x, y);
 }
 
 template <class T>
 ALT_FN T lcm(T x, T y) {
-  const T divisor = std::gcd(x, y);
-  return divisor == 0 ? T(0) : math::abs(static_cast<T>(x / divisor * y));
+  const T divisor = ops::gcd(x, y);
+  // Short integers are multiplied as int, whose absolute value is what overflows.
+  return divisor == 0 ? T(0) : static_cast<T>(math::abs(x / divisor * y));
 }
 
 template <class T>
@@ -346,8 +382,8 @@ ALT_FN T pow_scalar(T base, T exponent) {
       }
     }();
     using Power = std::remove_const_t<decltype(power)>;
-    if (power == Power(2)) return base * base;
-    if (power == Power(3)) return base * base * base;
+    if (power == Power(2)) return mul(base, base);
+    if (power == Power(3)) return mul(mul(base, base), base);
     if (power == Power(-2)) return T(1) / (base * base);
     if (power == Power(0.5)) return math::sqrt(base);
     if (power == Power(-0.5)) return T(1) / math::sqrt(base);

@@ -206,7 +206,7 @@ ALT_FN T incomplete_gamma(T a, T x) {
   // The borders: all of the mass is above x at x = 0 and below it at x = infinity or a = 0.
   const T none(upper ? 1.0 : 0.0);
   const T all(upper ? 0.0 : 1.0);
-  value = select((x == T(kInfinity)) & (a >= T(0.0)), all, value);
+  value = select((x == T(kInfinity)) & !(a < T(0.0)), all, value);
   value =
       select((a == T(kInfinity)) & !(x < T(0.0)), select(x == T(kInfinity), T(kNan), none), value);
   value = select((a == T(0.0)) & (x > T(0.0)), all, value);
