@@ -47,6 +47,7 @@ def register() -> None:
         )
         importlib.import_module("altbackend._multiprocessing").register()
         importlib.import_module("altbackend._shutdown").register()
+        importlib.import_module("altbackend._losses").sum_halves_in_float32()
         importlib.import_module("altbackend._modules").keep_parameters()
         importlib.import_module("altbackend._optimizers").fuse_by_default()
         _registered = True

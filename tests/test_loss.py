@@ -234,3 +234,16 @@ def test_bad_probabilities():
     assert_same_error(F.binary_cross_entropy, ones, ones.double())
     assert_same_error(F.binary_cross_entropy, ones.long(), ones.long())
     assert_same_error(F.binary_cross_entropy, ones, ones[:2])
+
+
+@pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="torch before 2.13")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_linear_cross_entropy_sums_half_types_in_float32(dtype):
+    from torch.nn.modules.linear_cross_entropy_options import LinearCrossEntropyOptions
+
+    resolved = [
+        LinearCrossEntropyOptions()._adjust(64, 8, 16, dtype, torch.device(device))
+        for device in ("cpu", "alt")
+    ]
+    assert resolved[0] == resolved[1]
+    assert resolved[1].acc_dtype is torch.float32
