@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.testing._internal.opinfo.core import SampleInput
 
 import altbackend  # noqa: F401 - registers the device
 from conformance.__main__ import main
@@ -122,6 +123,105 @@ def test_planted_defect_is_reported(entry: str, variant: str, spoil: Any) -> Non
     assert judge([record], []).unexpected == [record]
 
 
+def broken_where_strided(op: Any, given: Any, *args: Any, **kwargs: Any) -> Any:
+    """Right on contiguous operands; the memory's order elsewhere, as kernels that take it for
+    granted."""
+    result = op(given, *args, **kwargs)
+    strided = given.dim() > 1 and not given.is_contiguous()
+    return result + 1 if strided else result
+
+
+class StockSpoiled(Context):
+    """A Context whose operator is defective on stock, and on alt too if ``both``."""
+
+    def __init__(self, entry: str, spoil: Any, both: Any = None, dtype: str = "float32") -> None:
+        super().__init__(entry, dtype, 3)
+        sound = self.op
+
+        class Op:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(sound, name)
+
+            @staticmethod
+            def op(given: Any, *args: Any, **kwargs: Any) -> Any:
+                wrong = spoil if given.device.type == "cpu" else both
+                if wrong is None or given.dtype == torch.float64 != self.dtype:
+                    return sound.op(given, *args, **kwargs)
+                return wrong(sound.op, given, *args, **kwargs)
+
+        self.op = Op()
+
+
+def test_stock_that_contradicts_itself_is_told_from_a_defect_of_alt() -> None:
+    record = run(StockSpoiled("add", broken_where_strided), "transposed")
+    assert (record.status, record.rule) == (Status.STOCK_WRONG, "plain")
+    # The same defect in alt, where stock is of one mind.
+    record = run(Spoiled("add", broken_where_strided), "transposed")
+    assert record.status is Status.FAILED
+    # Both wrong, in different ways.
+    both = StockSpoiled("add", broken_where_strided, both=off_by_a_thousandth)
+    assert run(both, "transposed").status is Status.FAILED
+
+
+def test_stock_off_the_truth_is_told_from_a_defect_of_alt() -> None:
+    # In single precision the truth is the same in double; in double it is mpmath's.
+    for dtype in ("float32", "float64"):
+        record = run(StockSpoiled("exp", off_by_a_thousandth, dtype=dtype), "forward", "exp", dtype)
+        assert (record.status, record.rule) == (Status.STOCK_WRONG, "truth"), record
+    half_as_wrong = StockSpoiled(
+        "exp", lambda op, x: op(x) * (1 + 5e-3), both=off_by_a_thousandth, dtype="float64"
+    )
+    assert run(half_as_wrong, "forward", "exp").status is Status.FAILED
+    assert run(Spoiled("exp", off_by_a_thousandth), "forward", "exp").status is Status.FAILED
+
+
+def test_empty_results_of_another_shape_are_judged_by_the_meta_device() -> None:
+    def unchanged(op: Any, given: Any, *args: Any) -> Any:
+        return given.clone() if given.device.type != "meta" else op(given, *args)
+
+    entry = "nn.functional.pixel_unshuffle"
+    record = run(Context(entry, "float32", None), "zero_size", entry)
+    assert (record.status, record.rule) == (Status.STOCK_WRONG, "meta")
+    record = run(Spoiled("flatten", unchanged), "zero_size", "flatten")
+    assert record.status is Status.FAILED
+
+
+def test_places_of_equal_elements_are_compared_by_what_lies_there() -> None:
+    def backwards(op: Any, given: Any, *args: Any, **kwargs: Any) -> Any:
+        values, indices = op(given.flip(0), *args, **kwargs)
+        return values, given.shape[0] - 1 - indices
+
+    def twice(op: Any, given: Any, *args: Any, **kwargs: Any) -> Any:
+        values, indices = op(given, *args, **kwargs)
+        return values, indices * 0
+
+    sample = SampleInput(torch.zeros(5), args=(0,))
+    for spoil, holds in ((backwards, True), (twice, False)):
+        context = Spoiled("sort", spoil)
+        stock, alt = (context.call(sample, device) for device in ("cpu", "alt"))
+        assert not torch.equal(stock.value[1], alt.value[1].cpu())
+        if holds:
+            context.agree(sample, stock, alt)
+        else:
+            with pytest.raises(Difference):
+                context.agree(sample, stock, alt)
+    # A stable sort has no choice.
+    context = Spoiled("sort", backwards)
+    stable = SampleInput(torch.zeros(5), kwargs={"dim": 0, "stable": True})
+    with pytest.raises(Difference):
+        context.agree(stable, *(context.call(stable, device) for device in ("cpu", "alt")))
+
+
+def test_cells_where_stock_is_wrong_are_shown_apart() -> None:
+    wrong = replace(record_of(Status.STOCK_WRONG), rule="plain")
+    records = [record_of(Status.PASSED), wrong]
+    verdict = judge(records, [])
+    assert verdict.good and not wrong.bad
+    (row,) = summary.totals(records)
+    assert (row["cells"], row["passed"], row["stock_wrong"]) == (2, 1, 1)
+    assert "1 where stock contradicts its own result" in summary.text(records, verdict)
+
+
 def test_missing_version_bump_is_reported() -> None:
     def without_bump(given: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         if given.device.type == "alt":
@@ -202,7 +302,7 @@ def test_totals_replace_those_in_a_page(tmp_path: Path) -> None:
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n")
     assert "old" not in text
-    assert "| optimizers | 1 | 1 | 1 | 1 | 0 | 0 |" in text
+    assert "| optimizers | 1 | 1 | 1 | 1 | 0 | 0 | 0 |" in text
     assert f"torch {torch.__version__}" in text and str(datetime.date.today()) in text
     assert "http" not in re.sub(r"http://www.w3.org/2000/svg", "", html.read_text())
 
@@ -216,9 +316,11 @@ def test_page_without_a_place_for_totals_is_refused(tmp_path: Path) -> None:
 
 def test_rounding_is_judged_by_the_truth() -> None:
     exact = torch.tensor([1.0, 2.0], dtype=torch.float64)
-    worse, better = exact.float() * 1.001, exact.float() * 1.0005
+    worse, better = exact.float() * 1.0002, exact.float() * 1.0001
     assert no_further(exact, better, worse, Tolerance())
     assert not no_further(exact, worse, better, Tolerance())
+    # Of a stock that is far off, nothing follows for alt.
+    assert not no_further(exact, better, exact.float() * 1.1, Tolerance())
 
 
 def test_dtype_that_stock_has_no_kernel_for_is_not_compared() -> None:

@@ -9,15 +9,18 @@ from typing import Any
 
 import torch
 
-from conformance.ops import database, digits, truth
+from conformance.ops import database
+from conformance.ops.dispute import Dispute
+from conformance.suite.judge import Rule
 from conformance.suite.outcome import (
+    Difference,
     Outcome,
     ValueDifference,
     compare_errors,
     compare_values,
     outcome,
 )
-from conformance.suite.tensors import map_tensors, strided, tensors_in, twins
+from conformance.suite.tensors import strided, tensors_in, twins
 
 # Elements of a reference sample: enough for every thread; a few samples have millions.
 LARGEST = 600_000
@@ -54,6 +57,7 @@ class Context:
         self.tolerance = database.tolerance(self.op, self.dtype)
         self.most = most
         self.cases = 0
+        self.judged: list[tuple[Rule, str]] = []
         self._samples: list[Any] | None = None
         self._differentiable: list[Any] | None = None
 
@@ -89,8 +93,10 @@ class Context:
 
     def arguments(self, sample: Any, device: str) -> Arguments:
         """A sample's arguments on ``device``, memory of their own."""
-        moved = twins((sample.input, sample.args, sample.kwargs), device)
-        return moved
+        given, args, kwargs = twins((sample.input, sample.args, sample.kwargs), device)
+        if self.op.name in database.INDICES_ON_CPU:
+            args, kwargs = twins((sample.args, sample.kwargs), "cpu")
+        return given, args, kwargs
 
     def call(self, sample: Any, device: str, function: Any = None, **more: Any) -> Outcome:
         """The outcome of the entry (or another of its functions) on a sample."""
@@ -104,43 +110,25 @@ class Context:
             return
         if stock.error is None and not self.op.name.endswith(UNINITIALIZED):
             process = sample.output_process_fn_grad
-            stock_value, alt_value = process(stock.value), process(alt.value)
-            try:
-                compare_values(stock_value, alt_value, self.tolerance, where)
-            except ValueDifference:
-                if not self.excused_by_truth(sample, stock_value, alt_value):
-                    raise
+            self.agree_values(sample, process(stock.value), process(alt.value), where)
         self.cases += 1
 
-    def excused_by_truth(self, sample: Any, stock: Any, alt: Any) -> bool:
-        """Whether alt is no further from the same computation in float64 than stock is.
+    def agree_values(
+        self, sample: Any, stock: Any, alt: Any, where: str, call: Callable[..., Any] | None = None
+    ) -> None:
+        """Raises Difference unless values agree, or it is stock that is wrong.
 
-        In float64 itself: from 50 digits, for the functions of one argument that mpmath has.
+        They are those of ``call`` on the sample's arguments; of the entry itself if not given.
         """
-        if self.dtype == torch.float64 and not (sample.args or sample.kwargs):
-            exact = digits.in_digits(self.op.name, sample.input.detach())
-            return exact is not None and truth.no_further(
-                exact, alt.detach().cpu(), stock.detach(), self.tolerance
-            )
-
-        def call(given: Any, args: tuple, kwargs: dict) -> Any:
-            return sample.output_process_fn_grad(self.op.op(given, *args, **kwargs))
-
-        return self.excused(sample, call, stock, alt)
-
-    def excused(self, sample: Any, call: Callable[..., Any], stock: Any, alt: Any) -> bool:
-        """The same of any computation on the sample's arguments."""
-        if self.dtype not in truth.WIDER or self.op.has_nondeterministic_output:
-            return False
-        given, args, kwargs = map_tensors(truth.widened, (sample.input, sample.args, sample.kwargs))
-        if any(isinstance(value, torch.dtype) for value in kwargs.values()):
-            return False
-        found = outcome(call, given, args, kwargs)
-        exact, ours, theirs = (tensors_in(x) for x in (found.value, alt, stock))
-        return len(exact) == len(ours) == len(theirs) and all(
-            truth.no_further(e, b.detach().cpu(), a.detach(), self.tolerance)
-            for e, a, b in zip(exact, theirs, ours, strict=True)
-        )
+        dispute = Dispute(self.op, self.dtype, self.tolerance, sample, stock, alt, call)
+        try:
+            dispute.compare(stock, alt, compare_values, where)
+        except Difference as difference:
+            rule = dispute.stock_wrong()
+            if rule is not None:
+                self.judged.append((rule, f"{rule}: {difference}"))
+            elif not isinstance(difference, ValueDifference) or not dispute.no_further():
+                raise
 
     def pairs(self, samples: Iterable[Any]) -> Iterator[tuple[Any, Outcome, Outcome]]:
         """Each sample with its outcome on stock and on alt."""

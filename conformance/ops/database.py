@@ -58,6 +58,9 @@ def dtypes(op: Any) -> list[str]:
     return sorted(dtype_name(dtype) for dtype in op.supported_dtypes("cpu"))
 
 
+# PyTorch's front-end asks that the other tensor than the input be on the cpu, on every device.
+INDICES_ON_CPU = ("tensor_split", "_refs.tensor_split")
+
 # What stock's CPU kernels answer for no elements is memory that nobody has written.
 UNWRITTEN = ("nn.functional.multi_margin_loss", "nn.functional.multilabel_margin_loss")
 

@@ -14,6 +14,7 @@ import torch
 
 import altbackend  # noqa: F401 - registers the device
 from conformance.suite.counters import Counted, counting
+from conformance.suite.judge import Rule
 from conformance.suite.outcome import Difference
 from conformance.suite.records import Ran, Record, Status
 
@@ -23,9 +24,13 @@ class NotApplicable(Exception):
 
 
 class CellContext(Protocol):
-    """What variants get: at least a count of the comparisons they made."""
+    """What variants get: at least a count of the comparisons they made.
+
+    ``judged`` has the comparisons in which stock was found wrong: by what rule, what differed.
+    """
 
     cases: int
+    judged: list[tuple[Rule, str]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def how_it_ran(suite: Suite, context: Any, counted: Counted) -> Ran:
 
 def run_cell(suite: Suite, context: Any, task: dict, variant: str) -> Record:
     """One cell's record."""
-    context.cases = 0
+    context.cases, context.judged = 0, []
     status, detail = Status.PASSED, ""
     began = time.process_time()
     with counting() as counted:
@@ -73,6 +78,9 @@ def run_cell(suite: Suite, context: Any, task: dict, variant: str) -> Record:
         status, detail = Status.EXCLUDED, "no sample of it runs on stock"
     if status is Status.PASSED and ran is Ran.NOTHING and variant not in suite.without_alt:
         status, detail = Status.FAILED, "nothing ran on alt"
+    rule = ""
+    if status is Status.PASSED and context.judged:
+        status, (rule, detail) = Status.STOCK_WRONG, context.judged[0]
     return Record(
         suite=suite.name,
         entry=task["entry"],
@@ -82,6 +90,7 @@ def run_cell(suite: Suite, context: Any, task: dict, variant: str) -> Record:
         ran=ran,
         cases=context.cases,
         detail=detail,
+        rule=rule,
         fallbacks=tuple(sorted(counted.fallbacks)),
         seconds=round(time.process_time() - began, 4),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import os
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from conformance.suite import expectations, fallbacks, records, report, summary
+from conformance.suite.patterns import matches
 from conformance.suite.records import Record
 from conformance.suite.workers import Task, run_tasks
 
@@ -55,7 +55,7 @@ class TaskCheck:
 
 def selected(name: str, pattern: str | None) -> bool:
     """Whether ``--only`` names it: a shell pattern, or a part of the name."""
-    return pattern is None or fnmatch.fnmatch(name, pattern) or name.startswith(f"{pattern}.")
+    return pattern is None or matches(name, pattern) or name.startswith(f"{pattern}.")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

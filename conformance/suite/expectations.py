@@ -6,12 +6,12 @@ more, so that the list only shrinks.
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+from conformance.suite.patterns import matches
 from conformance.suite.records import Record
 
 FILE = Path(__file__).parent.parent / "expectations.yaml"
@@ -30,13 +30,7 @@ class Expectation:
 
     def covers(self, record: Record) -> bool:
         """Whether the record's cell is among those meant."""
-        return all(_matches(getattr(record, name), getattr(self, name)) for name in FIELDS)
-
-
-def _matches(value: str, patterns: str | list[str]) -> bool:
-    if isinstance(patterns, str):
-        patterns = [patterns]
-    return any(fnmatch.fnmatchcase(value, pattern) for pattern in patterns)
+        return all(matches(getattr(record, name), getattr(self, name)) for name in FIELDS)
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from conformance.suite.patterns import matches
 from conformance.suite.records import Record
 
 FILE = Path(__file__).parent.parent / "fallbacks.yaml"
@@ -39,7 +39,7 @@ def used(records: Iterable[Record], reasons: dict[str, str]) -> list[Fallback]:
         Fallback(
             entry,
             tuple(sorted(operators[entry])),
-            next((why for known, why in reasons.items() if fnmatch.fnmatchcase(entry, known)), ""),
+            next((why for known, why in reasons.items() if matches(entry, known)), ""),
         )
         for entry in sorted(operators)
     ]

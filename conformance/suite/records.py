@@ -15,6 +15,7 @@ class Status(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     CRASHED = "crashed"  # took its process with it, or ran past its time
+    STOCK_WRONG = "stock_wrong"  # differs, and it is stock that is wrong (conformance.suite.judge)
     EXCLUDED = "excluded"  # stock itself does not do it, so there is nothing to compare with
 
 
@@ -32,7 +33,8 @@ class Record:
     """The outcome of one cell.
 
     ``cases`` counts the comparisons made; a passed cell has at least one. ``detail`` says what
-    differed, or why the cell is excluded. ``fallbacks`` names the operators that fell back.
+    differed, or why the cell is excluded. ``rule`` names what found stock wrong. ``fallbacks``
+    names the operators that fell back.
     ``seconds`` is processor time, which other work on the machine does not change.
     """
 
@@ -44,6 +46,7 @@ class Record:
     ran: Ran = Ran.NOTHING
     cases: int = 0
     detail: str = ""
+    rule: str = ""
     fallbacks: tuple[str, ...] = ()
     seconds: float = 0.0
 

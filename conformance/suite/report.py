@@ -9,13 +9,13 @@ from pathlib import Path
 
 from conformance.suite.expectations import Verdict
 from conformance.suite.records import Ran, Record, Status
-from conformance.suite.summary import totals
+from conformance.suite.summary import stock_wrong_sentence, totals
 
 TEMPLATE = Path(__file__).parent / "report.html"
 
 # One letter a cell keeps a page of 100,000 cells at a few megabytes.
 PASSED = {Ran.NATIVE: "n", Ran.COMPOSITE: "c", Ran.FALLBACK: "f", Ran.NOTHING: "n"}
-OTHER = {Status.FAILED: "X", Status.CRASHED: "!", Status.EXCLUDED: "-"}
+OTHER = {Status.STOCK_WRONG: "w", Status.FAILED: "X", Status.CRASHED: "!", Status.EXCLUDED: "-"}
 
 
 def letter(record: Record) -> str:
@@ -51,7 +51,9 @@ def rows(records: list[Record], names: list[str]) -> list[list]:
     result = []
     for (entry, dtype), cells in sorted(table.items()):
         letters = "".join(letter(cells[v]) if v in cells else " " for v in names)
-        details = {v: cells[v].detail for v in names if v in cells and cells[v].bad}
+        details = {
+            v: cells[v].detail for v in names if v in cells and (cells[v].bad or cells[v].rule)
+        }
         fallbacks = sorted({name for cell in cells.values() for name in cell.fallbacks})
         result.append([entry, dtype, letters, details, fallbacks])
     return result
@@ -83,6 +85,7 @@ def page(environment: dict, records: list[Record], verdict: Verdict) -> str:
         "unexpected": len(verdict.unexpected),
         "expected": len(verdict.expected),
         "known": known(verdict),
+        "stock_wrong": stock_wrong_sentence(records),
     }
     encoded = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
     title = html.escape(f"altbackend conformance, {environment['date']}")

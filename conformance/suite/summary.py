@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 import torch
 
 from conformance.suite.expectations import Verdict
+from conformance.suite.judge import MEANING, Rule
 from conformance.suite.records import Ran, Record, Status
 
 MOST_SHOWN = 60
@@ -54,6 +55,7 @@ def totals(records: list[Record]) -> list[dict]:
                 "entries_fallback": len(falling),
                 "cells": len(members) - status[Status.EXCLUDED],
                 "passed": status[Status.PASSED],
+                "stock_wrong": status[Status.STOCK_WRONG],
                 "failed": status[Status.FAILED],
                 "crashed": status[Status.CRASHED],
                 "native": ran[Ran.NATIVE],
@@ -78,10 +80,13 @@ def text(records: list[Record], verdict: Verdict) -> str:
         lines.append(
             f"{row['suite']}: {row['passed']} of {row['cells']} cells passed "
             f"({row['native']} native, {row['composite']} composite, {row['fallback']} with a "
-            f"fallback), {row['failed']} failed, {row['crashed']} crashed; "
+            f"fallback), stock wrong in {row['stock_wrong']}, {row['failed']} failed, "
+            f"{row['crashed']} crashed; "
             f"{row['entries_passed']} of {row['entries']} entries pass whole, "
             f"{row['entries_fallback']} use a fallback; {row['processor_minutes']} core-minutes"
         )
+    if sentence := stock_wrong_sentence(records):
+        lines.append(sentence)
     if verdict.expected:
         lines.append(f"{len(verdict.expected)} failures are expected (expectations.yaml)")
     return "\n".join(lines)
@@ -112,21 +117,35 @@ def accuracy_sentence(records: list[Record]) -> str:
     )
 
 
+def stock_wrong_sentence(records: list[Record]) -> str:
+    """In how many cells stock is wrong and alt right, and by what; empty where in none."""
+    rules = Counter(record.rule for record in records if record.status is Status.STOCK_WRONG)
+    if not rules:
+        return ""
+    found = "; ".join(f"{n} where {MEANING[Rule(rule)]}" for rule, n in rules.most_common())
+    return (
+        f"In {rules.total()} cells, which do not count as passed, stock is wrong and alt right: "
+        f"{found}."
+    )
+
+
 def markdown(environment: dict, records: list[Record], verdict: Verdict) -> str:
     """The table that the README shows."""
     lines = [
-        "| check | entries | pass whole | cells | passed | failed | crashed | native | composite "
-        "| with a fallback |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| check | entries | pass whole | cells | passed | stock wrong | failed | crashed | native "
+        "| composite | with a fallback |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in totals(records):
         lines.append(
             f"| {row['suite']} | {row['entries']} | {row['entries_passed']} | {row['cells']} "
-            f"| {row['passed']} | {row['failed']} | {row['crashed']} | {row['native']} "
-            f"| {row['composite']} | {row['fallback']} |"
+            f"| {row['passed']} | {row['stock_wrong']} | {row['failed']} | {row['crashed']} "
+            f"| {row['native']} | {row['composite']} | {row['fallback']} |"
         )
     lines.append("")
     if sentence := accuracy_sentence(records):
+        lines.append(sentence)
+    if sentence := stock_wrong_sentence(records):
         lines.append(sentence)
     lines.append(
         f"Of the failures {len(verdict.expected)} are known differences, each with its reason in "

@@ -1,0 +1,12 @@
+"""Shell patterns, of which the reviewed lists and ``--only`` are made."""
+
+from __future__ import annotations
+
+import fnmatch
+
+
+def matches(value: str, patterns: str | list[str]) -> bool:
+    """Whether a pattern, or any of several, means ``value``."""
+    if isinstance(patterns, str):
+        patterns = [patterns]
+    return any(fnmatch.fnmatchcase(value, pattern) for pattern in patterns)
