@@ -23,6 +23,9 @@ namespace {
 using at::IntArrayRef;
 using at::Tensor;
 
+/// Stock's for a type without a kernel.
+constexpr const char* kName = "slow_conv2d_cpu";
+
 conv::Geometry geometry_of(IntArrayRef input, IntArrayRef output, IntArrayRef weight,
                            IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
                            bool transposed, int64_t groups) {
@@ -138,8 +141,11 @@ Tensor packable(const Tensor& weight) {
 /// Convolution of a floating or half type, `out` being contiguous or channels_last.
 void convolve(const conv::Geometry& geometry, bool transposed, const Tensor& source,
               const Tensor& weight, const Tensor& bias, const Tensor& out) {
+  if (out.numel() == 0) {
+    return;
+  }
   const Tensor w = packable(weight);
-  visit<FloatingAndHalfTypes>(source.scalar_type(), "slow_conv2d_cpu", [&]<class S>() {
+  visit<FloatingAndHalfTypes>(source.scalar_type(), kName, [&]<class S>() {
     const bool direct = conv::is_direct(geometry, transposed, Vec<opmath_t<S>>::size);
     const Tensor x =
         direct ? (source.stride(-1) == 1 ? source : source.contiguous()) : readable(source);
@@ -150,6 +156,33 @@ void convolve(const conv::Geometry& geometry, bool transposed, const Tensor& sou
          bias.defined() ? bias.const_data_ptr<S>() : nullptr, y.mutable_data_ptr<S>(),
          layout_of(y));
     if (!y.is_same(out)) out.copy_(y);
+  });
+}
+
+/// Of the small image, contiguous or channels_last. Its own strides say nothing where a size is 1.
+conv::Layout dense_layout(const conv::Geometry& g, bool channels_last) {
+  const int64_t pixel = channels_last ? g.small_channels : 1;
+  return {g.small_channels * g.small_volume(),
+          channels_last ? 1 : g.small_volume(),
+          {g.small[1] * g.small[2] * pixel, g.small[2] * pixel, pixel}};
+}
+
+/// The gradient of a weight, `out` being contiguous or channels_last.
+void convolve_to_weight(const conv::Geometry& geometry, const Tensor& large, const Tensor& small,
+                        const Tensor& out) {
+  if (small.numel() == 0 || out.numel() == 0) {
+    out.zero_();
+    return;
+  }
+  const Tensor x = readable(large);
+  const bool last = small.is_contiguous(at::MemoryFormat::ChannelsLast) ||
+                    small.is_contiguous(at::MemoryFormat::ChannelsLast3d);
+  const Tensor y = last ? small : small.contiguous();
+  visit<FloatingAndHalfTypes>(x.scalar_type(), kName, [&]<class S>() {
+    conv::convolve_to_weight<S>(geometry, x.const_data_ptr<S>(), layout_of(x),
+                                y.const_data_ptr<S>(), dense_layout(geometry, last),
+                                out.mutable_data_ptr<S>(),
+                                {out.stride(0), out.stride(1), out.stride(-1)});
   });
 }
 
@@ -179,7 +212,7 @@ Tensor convolution(const Tensor& input, const Tensor& weight, const std::optiona
   }
   const Tensor x = input.contiguous(), w = weight.contiguous();
   const Tensor result = at::empty(sizes, input.options());
-  visit<IntegralTypes>(x.scalar_type(), "slow_conv2d_cpu", [&]<class T>() {
+  visit<IntegralTypes>(x.scalar_type(), kName, [&]<class T>() {
     const auto loop = transposed ? conv::to_large<T> : conv::to_small<T>;
     loop(geometry, x.const_data_ptr<T>(), w.const_data_ptr<T>(),
          has_bias ? b.const_data_ptr<T>() : nullptr, result.mutable_data_ptr<T>());
@@ -195,36 +228,29 @@ std::tuple<Tensor, Tensor, Tensor> convolution_backward(const Tensor& grad_outpu
                                                         std::array<bool, 3> output_mask) {
   check_same_type(input, weight);
   check_window(weight.sizes(), stride, dilation, transposed, output_padding);
-  const at::ScalarType dtype = input.scalar_type();
+  visit<FloatingAndHalfTypes>(input.scalar_type(), "slow_conv2d_cpu_grad_input", []<class T>() {});
   const at::MemoryFormat format = format_of(input, weight);
   const conv::Geometry geometry = geometry_of(input.sizes(), grad_output.sizes(), weight.sizes(),
                                               stride, padding, dilation, transposed, groups);
-  const Tensor grad = prepared(grad_output);
+  const Tensor grad = grad_output.to(input.scalar_type());
   Tensor grad_input, grad_weight, grad_bias;
-  visit<FloatingTypes>(grad.scalar_type(), "slow_conv2d_cpu_grad_input", [&]<class T>() {
-    if (output_mask[0]) {
-      const Tensor w = prepared(weight);
-      const Tensor result = at::empty(input.sizes(), grad.options());
-      const auto loop = transposed ? conv::to_small<T> : conv::to_large<T>;
-      loop(geometry, grad.const_data_ptr<T>(), w.const_data_ptr<T>(), nullptr,
-           result.mutable_data_ptr<T>());
-      grad_input = finished(result, dtype, format);
-    }
-    if (output_mask[1]) {
-      const Tensor x = prepared(input);
-      const Tensor result = at::empty(weight.sizes(), grad.options());
-      const T* large = (transposed ? grad : x).const_data_ptr<T>();
-      const T* small = (transposed ? x : grad).const_data_ptr<T>();
-      conv::to_weight<T>(geometry, large, small, result.mutable_data_ptr<T>());
-      grad_weight = finished(result, dtype, format);
-    }
-    if (output_mask[2]) {
-      const Tensor result = at::empty({grad.size(1)}, grad.options());
+  if (output_mask[0]) {
+    grad_input = at::empty(input.sizes(), input.options(), format);
+    convolve(geometry, !transposed, grad, weight, Tensor(), grad_input);
+  }
+  if (output_mask[1]) {
+    grad_weight = at::empty(weight.sizes(), weight.options(), format);
+    convolve_to_weight(geometry, transposed ? grad : input, transposed ? input : grad, grad_weight);
+  }
+  if (output_mask[2]) {
+    const Tensor g = prepared(grad);
+    const Tensor result = at::empty({grad.size(1)}, g.options());
+    visit<FloatingTypes>(g.scalar_type(), kName, [&]<class T>() {
       conv::sum_channels<T>(grad.size(0), grad.size(1), volume(extent_of(grad.sizes().slice(2), 1)),
-                            grad.const_data_ptr<T>(), result.mutable_data_ptr<T>());
-      grad_bias = result.to(dtype);
-    }
-  });
+                            g.const_data_ptr<T>(), result.mutable_data_ptr<T>());
+    });
+    grad_bias = result.to(input.scalar_type());
+  }
   return {grad_input, grad_weight, grad_bias};
 }
 

@@ -16,6 +16,10 @@
 
 namespace alt::kernels::conv {
 
+constexpr int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
 struct Geometry {
   int64_t batch;
   int64_t groups;
@@ -59,6 +63,14 @@ void convolve(const Geometry& geometry, bool transposed, const S* source,
               const Layout& source_layout, const S* weight, const WeightLayout& weight_layout,
               const S* bias, S* target, const Layout& target_layout);
 
+/// The gradient of the weight, [small channels, large channels a group, taps]: small times the
+/// windows of large, summed over places and batch in an order that threads do not change. The
+/// places of small are a range in memory: it is contiguous or channels_last.
+template <class S>
+void convolve_to_weight(const Geometry& geometry, const S* large, const Layout& large_layout,
+                        const S* small, const Layout& small_layout, S* weight,
+                        const WeightLayout& weight_layout);
+
 /// Whether it is better done with places as lanes (conv_direct.cpp), of which a vector has `lanes`.
 bool is_direct(const Geometry& geometry, bool transposed, int64_t lanes);
 
@@ -79,18 +91,13 @@ void gather_windows(const Geometry& geometry, const T* large, int64_t channels, 
 template <class T>
 void scatter_windows(const Geometry& geometry, const T* columns, int64_t channels, T* large);
 
-/// small = windows of large, times weight, plus bias (may be null).
+/// Of integers: small = windows of large, times weight, plus bias (may be null).
 template <class T>
 void to_small(const Geometry& geometry, const T* large, const T* weight, const T* bias, T* small);
 
 /// large = the windows that small times weight spreads out, summed, plus bias (may be null).
 template <class T>
 void to_large(const Geometry& geometry, const T* small, const T* weight, const T* bias, T* large);
-
-/// weight_gradient = small times the windows of large, summed over the batch, in an order that does
-/// not depend on the threads.
-template <class T>
-void to_weight(const Geometry& geometry, const T* large, const T* small, T* weight_gradient);
 
 /// bias_gradient[c] = sum of channel c of [batch, channels, volume].
 template <class T>

@@ -17,6 +17,17 @@ constexpr int gathered_rows(int groups) {
   return std::min(blas::kAccumulators / groups, 8);
 }
 
+/// How the channels of a group are cut into panels.
+template <class T>
+struct Panels {
+  explicit Panels(int64_t channels)
+      : groups(blas::neighbours<T>(channels)),
+        width(groups * Vec<T>::size),
+        count((channels + width - 1) / width) {}
+  int groups;
+  int64_t width, count;
+};
+
 /// Row r of the tile (rows `width` = groups vectors long, number[r] of them) = or += the sum over k
 /// of source[place[r] + offset[k]] times vectors k of the panel.
 template <class T, int groups, int rows>

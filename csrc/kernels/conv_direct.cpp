@@ -30,10 +30,6 @@ constexpr int64_t kWindowBytes = 64 * 1024;
 constexpr int64_t kMostColumns = 1024;
 constexpr double kOperationsWorthAThread = 1e6;
 
-constexpr int64_t divide_up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
 constexpr int direct_rows(int groups) {
   return std::min(blas::kAccumulators / groups, 6);
 }

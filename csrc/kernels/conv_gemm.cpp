@@ -35,21 +35,6 @@ constexpr int64_t kPlacesAtOnce = 200;
 constexpr int64_t kUnitsAThread = 4;
 constexpr double kOperationsWorthAThread = 1e6;
 
-constexpr int64_t divide_up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
-/// How the channels of a group are cut into panels.
-template <class T>
-struct Panels {
-  explicit Panels(int64_t channels)
-      : groups(blas::neighbours<T>(channels)),
-        width(groups * Vec<T>::size),
-        count(divide_up(channels, width)) {}
-  int groups;
-  int64_t width, count;
-};
-
 /// All panels of the weight: [group][panel][k][lane].
 template <class S, class T>
 void pack_weights(const Plan& plan, int64_t weight_groups, const Panels<T>& panels, bool transposed,
@@ -152,7 +137,7 @@ void convolve(const Geometry& original, bool transposed, const S* source,
         (transposed ? geometry.small_channels_a_group() : geometry.large_channels_a_group()) <= 8);
   const int64_t budget = kWindowBytes / static_cast<int64_t>(sizeof(T));
   const int64_t wanted = kUnitsAThread * num_threads();
-  const Plan plan(geometry, transposed, source_layout, copied,
+  const Plan plan(geometry, transposed, source_layout, copied, true,
                   {.window = budget,
                    .places = kMostPlaces,
                    .blocks = divide_up(wanted, geometry.batch * geometry.groups)});

@@ -1,15 +1,12 @@
-// The three loops of convolution: matrix products of weights and windows, blocked to the cache.
+// Convolution of integers, and the gradient of the bias. The loops of convolution are matrix
+// products of weights and windows, blocked to the cache.
 //
-// Windows are built for a strip of the small image (to_small, to_weight) or for a block of channels
-// of the large one (to_large) at a time, at most 512 KiB of them, half of a core's L2, and are used
-// by one product each while they are there. Every unit of work writes memory of its own: an image,
-// group and strip; an image, group and channel block; for the weight's gradient a group, channel
-// block and slice of the batch, the slices being added in their order afterwards.
+// Windows are built for a strip of the small image (to_small) or for a block of channels of the
+// large one (to_large) at a time, at most 512 KiB of them, half of a core's L2, and are used by one
+// product each while they are there. Every unit of work writes memory of its own: an image, group
+// and strip; an image, group and channel block.
 
 #include <algorithm>
-#include <memory>
-#include <type_traits>
-#include <vector>
 
 #include "kernels/blas.h"
 #include "kernels/conv.h"
@@ -22,10 +19,6 @@ namespace {
 constexpr int64_t window_bytes = 512 * 1024;
 constexpr int64_t units_wanted = 8;
 constexpr double operations_worth_a_thread = 1e6;
-
-constexpr int64_t divide_up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
 
 /// Elements of the small image whose windows, `rows` values each, fill the cache's share.
 template <class T>
@@ -137,78 +130,14 @@ void to_large(const Geometry& g, const T* small, const T* weight, const T* bias,
 }
 
 template <class T>
-void to_weight(const Geometry& g, const T* large, const T* small, T* weight_gradient) {
-  const int64_t volume = g.small_volume();
-  const int64_t kernel = g.kernel_volume();
-  const int64_t channels = g.large_channels_a_group();
-  const int64_t m = g.small_channels_a_group();
-  const int64_t rows = channels * kernel;
-  // Blocks of channels whose windows of 256 elements fit, then slices of the batch until the units
-  // suffice. The cut depends on sizes alone, so the sums do too.
-  const int64_t fitting = window_bytes / static_cast<int64_t>(sizeof(T)) / 256 / kernel;
-  const int64_t block = std::clamp<int64_t>(fitting, 1, channels);
-  const int64_t blocks = divide_up(channels, block);
-  const int64_t slices = std::clamp<int64_t>(divide_up(units_wanted, g.groups * blocks), 1,
-                                             std::max<int64_t>(g.batch, 1));
-  const int64_t images = divide_up(g.batch, slices);
-  const int64_t size = g.small_channels * rows;
-  std::vector<T> partial(static_cast<size_t>((slices - 1) * size));
-  const int64_t length = strip_length<T>(block * kernel, volume);
-
-  const auto unit = [&](int64_t index) {
-    const int64_t slice = index % slices;
-    const int64_t first = index / slices % blocks * block;
-    const int64_t count = std::min(block, channels - first);
-    const int64_t group = index / slices / blocks;
-    T* target = (slice == 0 ? weight_gradient : partial.data() + (slice - 1) * size) +
-                group * m * rows + first * kernel;
-    T beta(0);
-    const int64_t last = std::min((slice + 1) * images, g.batch);
-    for (int64_t image = slice * images; image < last; ++image) {
-      const T* source =
-          large + (image * g.large_channels + group * channels + first) * g.large_volume();
-      const T* left = small + (image * g.groups + group) * m * volume;
-      for (int64_t begin = 0; begin < volume; begin += length) {
-        const int64_t positions = std::min(length, volume - begin);
-        const Scratch<T> windows(g.is_pointwise() ? 0 : count * kernel * positions);
-        blas::Matrix<T> right{source + begin, volume, true};
-        if (!g.is_pointwise()) {
-          gather_windows(g, source, count, begin, begin + positions, windows.data());
-          right = {windows.data(), positions, true};
-        }
-        blas::gemm_in_thread<T>(m, count * kernel, positions, T(1), {left + begin, volume}, right,
-                                beta, target, rows);
-        beta = T(1);
-      }
-    }
-    if (beta == T(0)) {
-      fill_rows<T>(target, m, rows, count * kernel, nullptr);
-    }
-  };
-  parallel_for(0, g.groups * blocks * slices, grain_of(2.0 * m * block * kernel * volume * images),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t index = begin; index < end; ++index) {
-                   unit(index);
-                 }
-               });
-  for (int64_t slice = 1; slice < slices; ++slice) {
-    const T* addend = partial.data() + (slice - 1) * size;
-    for (int64_t i = 0; i < size; ++i) {
-      weight_gradient[i] += addend[i];
-    }
-  }
-}
-
-template <class T>
 void sum_channels(int64_t batch, int64_t channels, int64_t volume, const T* image,
                   T* bias_gradient) {
   // Sixteen running sums vectorise and keep a row's rounding small; rows are added in double.
-  using Wide = std::conditional_t<std::is_integral_v<T>, T, double>;
   constexpr int64_t lanes = 16;
   const int64_t grain = std::max<int64_t>(65536 / std::max<int64_t>(batch * volume, 1), 1);
   parallel_for(0, channels, grain, [&](int64_t begin, int64_t end) {
     for (int64_t channel = begin; channel < end; ++channel) {
-      Wide sum(0);
+      double sum = 0;
       for (int64_t n = 0; n < batch; ++n) {
         const T* row = image + (n * channels + channel) * volume;
         T lane[lanes] = {};
@@ -222,7 +151,7 @@ void sum_channels(int64_t batch, int64_t channels, int64_t volume, const T* imag
           lane[i % lanes] = static_cast<T>(lane[i % lanes] + row[i]);
         }
         for (T value : lane) {
-          sum = static_cast<Wide>(sum + value);
+          sum += static_cast<double>(value);
         }
       }
       bias_gradient[channel] = static_cast<T>(sum);
@@ -232,16 +161,15 @@ void sum_channels(int64_t batch, int64_t channels, int64_t volume, const T* imag
 
 #define INSTANTIATE(T)                                                          \
   template void to_small<T>(const Geometry&, const T*, const T*, const T*, T*); \
-  template void to_large<T>(const Geometry&, const T*, const T*, const T*, T*); \
-  template void to_weight<T>(const Geometry&, const T*, const T*, T*);          \
-  template void sum_channels<T>(int64_t, int64_t, int64_t, const T*, T*);
-INSTANTIATE(float)
-INSTANTIATE(double)
+  template void to_large<T>(const Geometry&, const T*, const T*, const T*, T*);
 INSTANTIATE(uint8_t)
 INSTANTIATE(int8_t)
 INSTANTIATE(int16_t)
 INSTANTIATE(int32_t)
 INSTANTIATE(int64_t)
 #undef INSTANTIATE
+
+template void sum_channels<float>(int64_t, int64_t, int64_t, const float*, float*);
+template void sum_channels<double>(int64_t, int64_t, int64_t, const double*, double*);
 
 }  // namespace alt::kernels::conv

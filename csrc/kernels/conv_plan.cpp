@@ -10,10 +10,6 @@ constexpr int64_t kPaddingWorthPhases = 50;
 // Phases at the border have few rows, and their taps are no range: it takes channels to pay.
 constexpr int64_t kChannelsWorthPhases = 16;
 
-constexpr int64_t divide_up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
 /// An odd number of cache lines, for elements a power of two apart share a set of the cache.
 int64_t spread(int64_t elements) {
   constexpr int64_t line = 16;
@@ -91,13 +87,14 @@ bool Axis::reaches_outside() const {
   return low < 0 || origin(target_size - 1) + high - low >= source_size;
 }
 
-Plan::Plan(const Geometry& g, bool transposed, const Layout& source, bool must_copy, Budget budget)
+Plan::Plan(const Geometry& g, bool transposed, const Layout& source, bool must_copy,
+           bool split_borders, Budget budget)
     : source_channels(transposed ? g.small_channels_a_group() : g.large_channels_a_group()),
       target_channels(transposed ? g.large_channels_a_group() : g.small_channels_a_group()),
       taps(g.kernel_volume()),
-      axes{Axis(g, 0, transposed, source_channels >= kChannelsWorthPhases),
-           Axis(g, 1, transposed, source_channels >= kChannelsWorthPhases),
-           Axis(g, 2, transposed, source_channels >= kChannelsWorthPhases)},
+      axes{Axis(g, 0, transposed, split_borders && source_channels >= kChannelsWorthPhases),
+           Axis(g, 1, transposed, split_borders && source_channels >= kChannelsWorthPhases),
+           Axis(g, 2, transposed, split_borders && source_channels >= kChannelsWorthPhases)},
       copied(must_copy || std::any_of(axes.begin(), axes.end(),
                                       [](const Axis& axis) { return axis.reaches_outside(); })) {
   choose_blocks(budget);

@@ -75,9 +75,10 @@ struct Budget {
 };
 
 struct Plan {
-  /// must_copy: whether windows must be copies, padded or not.
+  /// must_copy: whether windows must be copies, padded or not. split_borders: whether places at
+  /// borders may be phases.
   Plan(const Geometry& geometry, bool transposed, const Layout& source, bool must_copy,
-       Budget budget);
+       bool split_borders, Budget budget);
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
