@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 import subprocess
 import sys
 import types
@@ -158,3 +159,47 @@ def test_kernels_compile(file: str) -> None:
     for arch, chosen in zip(ARCHITECTURES, (keys, keys[::3]), strict=True):
         text = kernels.entries(chosen, [f"kernel{i}_" for i in range(len(chosen))])
         assert compiler.compile_source(file, text, arch, cached=False)
+
+
+def test_adding_an_operator_is_one_function_and_one_line(tmp_path, monkeypatch) -> None:
+    """The page docs/adding-an-operator.md holds for this engine too: nothing else names it."""
+    shutil.copytree(table.CSRC / "ops", tmp_path / "ops")
+    with (tmp_path / "ops" / "loss.h").open("a") as header:
+        header.write(
+            "namespace alt::ops {\ntemplate <class T>\nALT_FN T cubed(T x, T bias, bool twice) {\n"
+            "  return twice ? x * x * x + bias + bias : x * x * x + bias;\n}\n}\n"
+        )
+    row = "    unary:\n      - {stub: cubed_stub, body: cubed, types: floating}\n"
+    text = (table.CSRC / "dispatch" / "ops.yaml").read_text()
+    head = "  - ops: loss\n    header: ATen/native/BinaryOps.h\n"
+    assert head in text
+    (tmp_path / "dispatch").mkdir()
+    (tmp_path / "dispatch" / "ops.yaml").write_text(text.replace(head, head + row))
+    (tmp_path / "loops").symlink_to(table.CSRC / "loops")
+
+    caches = [table.table, table._header, table.pointwise_rows]
+    monkeypatch.setattr(table, "CSRC", tmp_path)
+    monkeypatch.setattr(compiler, "INCLUDE_PATHS", (*compiler.INCLUDE_PATHS[:2], tmp_path))
+    for cache in caches:
+        cache.cache_clear()
+    try:
+        added = table.pointwise_rows()["cubed_stub"]
+        assert (added.inputs, added.outputs, added.scalars) == (1, 1, ("T", "bool"))
+        key = pointwise.key("cubed_stub", "float16", ["float16"], ["float16"])
+        code = compiler.compile_source(str(key), pointwise.source(key), "sm_90", cached=False)
+        assert b"contiguous" in code
+    finally:
+        for cache in caches:
+            cache.cache_clear()
+
+
+def test_types_have_the_generators_names() -> None:
+    """Both engines read `types` of a row; here they are dtypes, there they are C++ lists."""
+    used = {
+        row.get("types") for f in table.table()["pointwise"] for s in f for row in rows_of(f, s)
+    }
+    assert used <= set(table.TYPES)
+
+
+def rows_of(family: dict, section: str) -> list[dict]:
+    return family[section] if isinstance(family[section], list) else []

@@ -7,6 +7,7 @@
 // first to last or last to first: a result that depends on it lacks a barrier.
 #pragma once
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -46,7 +47,8 @@ inline Block* current = nullptr;
 struct Fiber {
   static constexpr size_t kStack = 256 << 10;
   std::unique_ptr<char[]> stack{new char[kStack]};
-  ucontext_t context;
+  ucontext_t context;  // where it begins
+  jmp_buf waiting;     // where it waits: unlike swapcontext, a jump asks nothing of the kernel
   bool started = false;
 };
 
@@ -80,7 +82,7 @@ class Block {
   void wait(Wait kind) {
     threads_[running_].wait = kind;
     const unsigned self = running_;
-    swapcontext(&threads_[self].fiber->context, &scheduler_);
+    if (_setjmp(threads_[self].fiber->waiting) == 0) _longjmp(scheduler_, 1);
   }
 
   unsigned thread() const { return running_; }
@@ -108,7 +110,8 @@ class Block {
       t.fiber = idle_.back();
       idle_.pop_back();
     }
-    if (!t.fiber->started) {
+    const bool fresh = !t.fiber->started;
+    if (fresh) {
       t.fiber->started = true;
       getcontext(&t.fiber->context);
       t.fiber->context.uc_stack.ss_sp = t.fiber->stack.get();
@@ -116,7 +119,10 @@ class Block {
       t.fiber->context.uc_link = nullptr;
       makecontext(&t.fiber->context, reinterpret_cast<void (*)()>(&Block::main), 0);
     }
-    swapcontext(&scheduler_, &t.fiber->context);
+    if (_setjmp(scheduler_) == 0) {
+      if (fresh) setcontext(&t.fiber->context);
+      _longjmp(t.fiber->waiting, 1);
+    }
     if (t.wait == Wait::kDone) {
       idle_.push_back(t.fiber);
     }
@@ -150,7 +156,7 @@ class Block {
   std::vector<Warp> warps_;
   std::vector<std::unique_ptr<Fiber>> all_;
   std::vector<Fiber*> idle_;
-  ucontext_t scheduler_;
+  jmp_buf scheduler_;
   unsigned running_ = 0;
   void (*call_)(const void*) = nullptr;
   const void* body_ = nullptr;

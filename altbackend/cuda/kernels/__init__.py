@@ -58,6 +58,9 @@ _CONV = ("conv_forward", "conv_backward_input", "conv_backward_weight")
 KERNELS |= dict.fromkeys(_CONV, ("conv", _SAME))
 _CELLS = ("lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward")
 KERNELS |= dict.fromkeys(_CELLS, ("rnn", _SAME))
+_ATTENTION = ("attention_forward", "attention_backward_query", "attention_backward_key")
+KERNELS |= dict.fromkeys(_ATTENTION, ("attention", [(d,) for d in FLOATING if d != "float64"]))
+KERNELS |= dict.fromkeys(("adam", "sgd", "adagrad"), ("optim", _SAME))
 
 
 @dataclass(frozen=True)
