@@ -4,13 +4,34 @@
 #include <ATen/core/TensorBase.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
-#include <limits>
 #include <optional>
+
+#include "runtime/thread_pool.h"
 
 namespace alt::kernels {
 
 namespace detail {
+
+/// Whether contiguous memory holds a value outside [low, high): such a one, less `low`, is not
+/// below `high - low` as an unsigned number, and a maximum runs in lanes.
+template <class Index>
+bool any_outside(const Index* data, int64_t n, int64_t low, int64_t high) {
+  std::atomic<bool> outside{false};
+  parallel_for(0, n, int64_t{1} << 15, [&](int64_t begin, int64_t end) {
+    uint64_t largest = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      const auto value = static_cast<uint64_t>(data[i]) - static_cast<uint64_t>(low);
+      largest = std::max(largest, value);
+    }
+    if (largest >= static_cast<uint64_t>(high - low)) {
+      outside.store(true, std::memory_order_relaxed);
+    }
+  });
+  return outside.load(std::memory_order_relaxed);
+}
 
 /// The first value outside [low, high) in a strided block; a dimension of stride 0 is seen once.
 template <class Index>
@@ -31,23 +52,26 @@ std::optional<int64_t> find_outside(const Index* data, c10::IntArrayRef sizes,
     }
     return std::nullopt;
   }
-  const int64_t stride = strides[0];
-  const auto any_outside = [&](int64_t step) {
-    bool outside = false;
-    for (int64_t i = 0; i < size; ++i) {
-      const auto value = static_cast<int64_t>(data[i * step]);
-      outside |= (value < low) | (value >= high);
-    }
-    return outside;
-  };
-  const bool outside = stride == 1 ? any_outside(1) : any_outside(stride);  // the first in lanes
-  for (int64_t i = 0; outside && i < size; ++i) {
-    const auto value = static_cast<int64_t>(data[i * stride]);
+  if (strides[0] == 1 && !any_outside(data, size, low, high)) {
+    return std::nullopt;
+  }
+  for (int64_t i = 0; i < size; ++i) {
+    const auto value = static_cast<int64_t>(data[i * strides[0]]);
     if (value < low || value >= high) {
       return value;
     }
   }
   return std::nullopt;
+}
+
+/// find_outside for memory seen as one row, where that is possible.
+template <class Index>
+std::optional<int64_t> find_outside(const at::TensorBase& index, int64_t low, int64_t high) {
+  const Index* data = index.const_data_ptr<Index>();
+  if (index.is_contiguous() && !any_outside(data, index.numel(), low, high)) {
+    return std::nullopt;
+  }
+  return find_outside(data, index.sizes(), index.strides(), low, high);
 }
 
 }  // namespace detail
@@ -57,16 +81,8 @@ inline std::optional<int64_t> find_outside(const at::TensorBase& index, int64_t 
   if (index.numel() == 0) {
     return std::nullopt;
   }
-  const int64_t size = index.numel();
-  const int64_t stride = 1;
-  // Contiguous memory is one row, however many dimensions it has.
-  const bool row = index.is_contiguous();
-  const c10::IntArrayRef sizes = row ? c10::IntArrayRef(size) : index.sizes();
-  const c10::IntArrayRef strides = row ? c10::IntArrayRef(stride) : index.strides();
-  if (index.scalar_type() == at::kInt) {
-    return detail::find_outside(index.const_data_ptr<int32_t>(), sizes, strides, low, high);
-  }
-  return detail::find_outside(index.const_data_ptr<int64_t>(), sizes, strides, low, high);
+  return index.scalar_type() == at::kInt ? detail::find_outside<int32_t>(index, low, high)
+                                         : detail::find_outside<int64_t>(index, low, high);
 }
 
 /// index_select, index_add on a vector, index_reduce: negative values are refused.

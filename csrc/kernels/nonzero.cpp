@@ -1,7 +1,8 @@
 // nonzero and nonzero_static.
 //
 // The coordinates are laid out dimension by dimension, and the result is the transpose of that, as
-// in stock.
+// in stock. Elements are looked at 64 at a time, as bits: a word of them lies in one row, or is cut
+// where rows end, so that only the last coordinate differs from element to element.
 #include <ATen/MemoryOverlap.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/Resize.h>
@@ -9,7 +10,10 @@
 #include <c10/util/SmallVector.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstdint>
 
+#include "kernels/bits.h"
 #include "kernels/chunk_counts.h"
 #include "loops/dtype.h"
 
@@ -17,41 +21,108 @@ namespace alt::kernels {
 namespace {
 
 template <class T>
-bool is_nonzero(T value) {
-  return value != T(0);
+uint64_t nonzero_bits(const T* data, int64_t begin, int64_t end) {
+  return keep_bits(begin, end, [data](int64_t i) { return data[i] != T(0); });
 }
 
 template <class T>
 ChunkCounts count_chunks(const T* data, int64_t numel) {
   return ChunkCounts(numel, [data](int64_t begin, int64_t end) {
     int64_t count = 0;
-    for (int64_t i = begin; i < end; ++i) {
-      count += is_nonzero(data[i]);
+    for (int64_t i = begin; i < end; i += kWordBits) {
+      count += std::popcount(nonzero_bits(data, i, end));
     }
     return count;
   });
 }
 
-/// Coordinate d of the k-th element goes to out[d * dim_stride + k * element_stride], k < limit.
-template <class T>
-void write_coordinates(const T* data, c10::IntArrayRef sizes, const ChunkCounts& counts,
-                       int64_t limit, int64_t* out, int64_t element_stride, int64_t dim_stride) {
-  const auto dims = static_cast<int64_t>(sizes.size());
-  counts.for_each([&](int64_t begin, int64_t end, int64_t first) {
-    c10::SmallVector<int64_t, 8> coordinates(sizes.size(), 0);
-    for (int64_t d = dims - 1, position = begin; d >= 0; --d) {
-      coordinates[d] = position % sizes[d];
+/// Where a row of coordinates stands, and the step to the next row.
+class Row {
+ public:
+  Row(c10::IntArrayRef sizes, int64_t position)
+      : sizes_(sizes), coordinates_(sizes.size(), 0), dims_(static_cast<int64_t>(sizes.size())) {
+    for (int64_t d = dims_ - 1; d >= 0; --d) {
+      coordinates_[d] = position % sizes[d];
       position /= sizes[d];
     }
-    for (int64_t i = begin; i < end && first < limit; ++i) {
-      if (is_nonzero(data[i])) {
-        for (int64_t d = 0; d < dims; ++d) {
-          out[d * dim_stride + first * element_stride] = coordinates[d];
-        }
-        ++first;
-      }
-      for (int64_t d = dims - 1; d >= 0 && ++coordinates[d] == sizes[d]; --d) {
-        coordinates[d] = 0;
+  }
+
+  /// Elements up to the row's end; a scalar is a row.
+  int64_t left() const { return dims_ > 0 ? sizes_[dims_ - 1] - coordinates_[dims_ - 1] : 1; }
+
+  void advance(int64_t n) {
+    if (dims_ == 0) {
+      return;
+    }
+    coordinates_[dims_ - 1] += n;
+    for (int64_t d = dims_ - 1; d > 0 && coordinates_[d] == sizes_[d]; --d) {
+      coordinates_[d] = 0;
+      ++coordinates_[d - 1];
+    }
+  }
+
+  int64_t dims() const { return dims_; }
+  int64_t operator[](int64_t d) const { return coordinates_[d]; }
+
+ private:
+  c10::IntArrayRef sizes_;
+  c10::SmallVector<int64_t, 8> coordinates_;
+  int64_t dims_;
+};
+
+/// Coordinate d of the k-th element goes to out[d * dim_stride + k * element_stride], k < limit.
+struct Coordinates {
+  int64_t* out;
+  int64_t element_stride;
+  int64_t dim_stride;
+  int64_t limit;
+
+  /// The elements of `bits`, counted from where `row` stands; returns how many were written.
+  int64_t write(uint64_t bits, const Row& row, int64_t first) const {
+    const int64_t count =
+        std::min<int64_t>(std::popcount(bits), std::max<int64_t>(0, limit - first));
+    const int64_t last_dim = row.dims() - 1;
+    if (count == 0 || last_dim < 0) {
+      return count;
+    }
+    for (int64_t d = 0; d < last_dim; ++d) {
+      fill(out + d * dim_stride + first * element_stride, count, row[d]);
+    }
+    int64_t* last = out + last_dim * dim_stride + first * element_stride;
+    if (element_stride == 1 && count == std::popcount(bits)) {
+      return write_positions(bits, row[last_dim], last);
+    }
+    for (int64_t k = 0; k < count; ++k, bits &= bits - 1) {
+      last[k * element_stride] = row[last_dim] + std::countr_zero(bits);
+    }
+    return count;
+  }
+
+ private:
+  void fill(int64_t* to, int64_t count, int64_t value) const {
+    if (element_stride == 1) {
+      std::fill_n(to, count, value);
+      return;
+    }
+    for (int64_t k = 0; k < count; ++k) {
+      to[k * element_stride] = value;
+    }
+  }
+};
+
+template <class T>
+void write_coordinates(const T* data, c10::IntArrayRef sizes, const ChunkCounts& counts,
+                       const Coordinates& coordinates) {
+  counts.for_each([&](int64_t begin, int64_t end, int64_t first) {
+    Row row(sizes, begin);
+    for (int64_t i = begin; i < end; i += kWordBits) {
+      uint64_t bits = nonzero_bits(data, i, end);
+      for (int64_t left = std::min(kWordBits, end - i); left > 0;) {
+        const int64_t piece = std::min(left, row.left());
+        first += coordinates.write(bits & low_bits(piece), row, first);
+        row.advance(piece);
+        left -= piece;
+        bits = left > 0 ? bits >> piece : 0;
       }
     }
   });
@@ -75,8 +146,8 @@ at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
       return;
     }
     auto coordinates = at::empty({self.dim(), total}, out.options());
-    write_coordinates(data, source.sizes(), counts, total, coordinates.mutable_data_ptr<int64_t>(),
-                      1, total);
+    write_coordinates(data, source.sizes(), counts,
+                      {coordinates.mutable_data_ptr<int64_t>(), 1, total, total});
     if (resized) {
       out.set_(coordinates.t());
     } else {
@@ -92,10 +163,11 @@ at::Tensor nonzero(const at::Tensor& self) {
   visit<EveryType>(self.scalar_type(), "nonzero_count_cpu", [&]<class T>() {
     const T* data = source.const_data_ptr<T>();
     const auto counts = count_chunks(data, source.numel());
-    coordinates = at::empty({self.dim(), counts.total()}, self.options().dtype(at::kLong));
+    const int64_t total = counts.total();
+    coordinates = at::empty({self.dim(), total}, self.options().dtype(at::kLong));
     if (coordinates.numel() > 0) {
-      write_coordinates(data, source.sizes(), counts, counts.total(),
-                        coordinates.mutable_data_ptr<int64_t>(), 1, counts.total());
+      write_coordinates(data, source.sizes(), counts,
+                        {coordinates.mutable_data_ptr<int64_t>(), 1, total, total});
     }
   });
   return coordinates.t();
@@ -118,8 +190,8 @@ at::Tensor& nonzero_static_out(const at::Tensor& self, int64_t size, int64_t fil
   visit<EveryType>(self.scalar_type(), "nonzero_count_cpu", [&]<class T>() {
     const T* data = source.const_data_ptr<T>();
     const auto counts = count_chunks(data, source.numel());
-    write_coordinates(data, source.sizes(), counts, size, out.mutable_data_ptr<int64_t>(),
-                      out.stride(0), out.stride(1));
+    write_coordinates(data, source.sizes(), counts,
+                      {out.mutable_data_ptr<int64_t>(), out.stride(0), out.stride(1), size});
     const int64_t filled = std::min(size, counts.total());
     if (filled < size) {
       out.narrow(0, filled, size - filled).fill_(fill_value);

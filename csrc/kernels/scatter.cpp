@@ -24,21 +24,19 @@ void visit_index_type(const at::Tensor& index, Body&& body) {
   }
 }
 
+char* memory(const at::Tensor& tensor) {
+  return const_cast<char*>(static_cast<const char*>(tensor.const_data_ptr()));
+}
+
 /// combine(self[index], source) for all elements of the index, in their order along `dim`.
 template <class T, class Combine>
 void scatter_elements(const at::Tensor& self, int64_t dim, const at::Tensor& index,
                       const at::Tensor& source, Combine combine) {
   const Lanes lanes(self, index, source, dim);
-  const int64_t stride = lanes.fixed_dim_stride();
+  auto* target = static_cast<char*>(self.mutable_data_ptr());
   visit_index_type(index, [&]<class Index>() {
-    lanes.run({static_cast<char*>(self.mutable_data_ptr()),
-               const_cast<char*>(static_cast<const char*>(index.const_data_ptr())),
-               const_cast<char*>(static_cast<const char*>(source.const_data_ptr()))},
-              /*meet=*/true, [&](char* target, const char* where, const char* value) {
-                combine(
-                    *reinterpret_cast<T*>(target + *reinterpret_cast<const Index*>(where) * stride),
-                    *reinterpret_cast<const T*>(value));
-              });
+    lanes.run<T, Index>({target, memory(index), memory(source)},
+                        [combine](T& total, const T& value) { combine(total, value); });
   });
 }
 
@@ -47,15 +45,10 @@ template <class T, class Combine>
 void scatter_value(const at::Tensor& self, int64_t dim, const at::Tensor& index, T value,
                    Combine combine) {
   const Lanes lanes(self, index, index, dim);
-  const int64_t stride = lanes.fixed_dim_stride();
+  auto* target = static_cast<char*>(self.mutable_data_ptr());
   visit_index_type(index, [&]<class Index>() {
-    char* positions = const_cast<char*>(static_cast<const char*>(index.const_data_ptr()));
-    lanes.run({static_cast<char*>(self.mutable_data_ptr()), positions, positions}, /*meet=*/true,
-              [&](char* target, const char* where, const char*) {
-                combine(
-                    *reinterpret_cast<T*>(target + *reinterpret_cast<const Index*>(where) * stride),
-                    value);
-              });
+    lanes.run<T, Index>({target, memory(index), memory(index)},
+                        [combine, value](T& total, const T&) { combine(total, value); });
   });
 }
 
@@ -98,16 +91,10 @@ void gather(const at::Tensor& result, const at::Tensor& self, int64_t dim,
             const at::Tensor& index) {
   check_index(index, dim, self);
   const Lanes lanes(self, index, result, dim);
-  const int64_t stride = lanes.fixed_dim_stride();
+  auto* out = static_cast<char*>(result.mutable_data_ptr());
   visit_index_type(index, [&]<class Index>() {
     visit_element_size(static_cast<int64_t>(self.element_size()), [&]<class T>() {
-      lanes.run({const_cast<char*>(static_cast<const char*>(self.const_data_ptr())),
-                 const_cast<char*>(static_cast<const char*>(index.const_data_ptr())),
-                 static_cast<char*>(result.mutable_data_ptr())},
-                /*meet=*/false, [&](const char* source, const char* where, char* out) {
-                  *reinterpret_cast<T*>(out) = *reinterpret_cast<const T*>(
-                      source + *reinterpret_cast<const Index*>(where) * stride);
-                });
+      lanes.run<T, Index>({memory(self), memory(index), out}, Lanes::Gather{});
     });
   });
 }

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "runtime/thread_pool.h"
@@ -56,31 +57,35 @@ class Lanes {
     along_first_ = dim_stride_[2] < strides_[2].back();
   }
 
-  /// element(fixed, index, moving) for all elements. `meet` says whether elements of a lane may
-  /// write the same place, in which case a lane stays with one thread.
-  template <class Element>
-  void run(std::array<char*, 3> data, bool meet, Element&& element) const {
+  /// What `run` does for gather: the moving element becomes the fixed one at the index.
+  struct Gather {};
+
+  /// access(fixed at the index, moving) for all elements. Those of a lane may write the same place,
+  /// so that a lane stays with one thread, but for `Gather`.
+  template <class T, class Index, class Access>
+  void run(std::array<char*, 3> data, Access access) const {
     if (count_ == 0 || length_ == 0) {
       return;
     }
     constexpr int64_t grain = 1 << 13;
-    if (!meet && count_ < 4 && length_ > grain) {
+    if (std::is_same_v<Access, Gather> && count_ < 4 && length_ > grain) {
       parallel_for(0, length_, grain, [&](int64_t first, int64_t last) {
-        run_lanes(data, 0, count_, first, last, element);
+        run_lanes<T, Index>(data, 0, count_, first, last, access);
       });
       return;
     }
     parallel_for(0, count_, std::max<int64_t>(1, grain / length_), [&](int64_t begin, int64_t end) {
-      run_lanes(data, begin, end, 0, length_, element);
+      run_lanes<T, Index>(data, begin, end, 0, length_, access);
     });
   }
 
-  int64_t fixed_dim_stride() const { return dim_stride_[0]; }
-
  private:
-  template <class Element>
+  using Range = std::pair<int64_t, int64_t>;
+  using Steps = std::array<int64_t, 3>;
+
+  template <class T, class Index, class Access>
   void run_lanes(const std::array<char*, 3>& data, int64_t begin, int64_t end, int64_t first,
-                 int64_t last, Element& element) const {
+                 int64_t last, Access access) const {
     const int64_t width = sizes_.back();
     while (begin < end) {
       const int64_t column = begin % width;
@@ -89,37 +94,106 @@ class Lanes {
       for (size_t k = 0; k < start.size(); ++k) {
         start[k] = data[k] + outer_offset(k, begin / width) + column * strides_[k].back();
       }
-      // By value: what an element writes might otherwise be a stride.
-      const std::array<int64_t, 3> across = {strides_[0].back(), strides_[1].back(),
-                                             strides_[2].back()};
-      const std::array<int64_t, 3> along = {0, dim_stride_[1], dim_stride_[2]};
+      const Steps across = {strides_[0].back(), strides_[1].back(), strides_[2].back()};
+      const Steps along = {0, dim_stride_[1], dim_stride_[2]};
       if (along_first_ || columns == 1) {
-        run_nested(start, {0, columns}, across, {first, last}, along, element);
+        run_nested<T, Index>(start, {0, columns}, across, {first, last}, along, access);
       } else {
-        run_nested(start, {first, last}, along, {0, columns}, across, element);
+        run_nested<T, Index>(start, {first, last}, along, {0, columns}, across, access);
       }
       begin += columns;
     }
   }
 
-  using Range = std::pair<int64_t, int64_t>;
-
-  /// element(data) where `outer` and `inner` steps have been taken, the inner ones in turn first.
-  template <class Element>
-  static void run_nested(std::array<char*, 3> data, Range outer, std::array<int64_t, 3> outer_step,
-                         Range inner, std::array<int64_t, 3> inner_step, Element& element) {
+  /// All steps of `inner` for each of `outer`. Where the inner ones go through dense memory, their
+  /// strides are constants of the loop.
+  template <class T, class Index, class Access>
+  void run_nested(const std::array<char*, 3>& start, Range outer, const Steps& outer_step,
+                  Range inner, const Steps& inner_step, Access access) const {
+    constexpr auto size = static_cast<int64_t>(sizeof(T));
+    constexpr auto index_size = static_cast<int64_t>(sizeof(Index));
+    const int64_t n = inner.second - inner.first;
+    const int64_t stride = dim_stride_[0];
+    const bool dense = inner_step[1] == index_size && inner_step[2] == size;
     for (int64_t i = outer.first; i < outer.second; ++i) {
-      char* a = data[0] + i * outer_step[0] + inner.first * inner_step[0];
-      char* b = data[1] + i * outer_step[1] + inner.first * inner_step[1];
-      char* c = data[2] + i * outer_step[2] + inner.first * inner_step[2];
-      for (int64_t j = inner.first; j < inner.second; ++j) {
-        element(a, b, c);
-        a += inner_step[0];
-        b += inner_step[1];
-        c += inner_step[2];
+      std::array<char*, 3> data;
+      for (size_t k = 0; k < data.size(); ++k) {
+        data[k] = start[k] + i * outer_step[k] + inner.first * inner_step[k];
+      }
+      if (dense && inner_step[0] == 0 && stride == size) {
+        run_row<T, Index>(data, n, Constant<0>{}, Constant<index_size>{}, Constant<size>{},
+                          Constant<size>{}, access);
+      } else if (dense && inner_step[0] == size) {
+        run_row<T, Index>(data, n, Constant<size>{}, Constant<index_size>{}, Constant<size>{},
+                          stride, access);
+      } else {
+        run_row<T, Index>(data, n, inner_step[0], inner_step[1], inner_step[2], stride, access);
       }
     }
   }
+
+  template <int64_t value>
+  using Constant = std::integral_constant<int64_t, value>;
+
+  /// Everything by value: what is written might otherwise be a stride.
+  template <class T, class Index, class Fixed, class Where, class Moving, class Stride,
+            class Access>
+  static void run_row(std::array<char*, 3> data, int64_t n, Fixed fixed_step, Where index_step,
+                      Moving moving_step, Stride stride, Access access) {
+    const auto fixed = [&](int64_t j, int64_t where) -> T& {
+      return *reinterpret_cast<T*>(data[0] + j * fixed_step + where * stride);
+    };
+    const auto where = [&](int64_t j) -> int64_t {
+      return *reinterpret_cast<const Index*>(data[1] + j * index_step);
+    };
+    const auto moving = [&](int64_t j) -> T& {
+      return *reinterpret_cast<T*>(data[2] + j * moving_step);
+    };
+    int64_t j = 0;
+    if constexpr (!std::is_same_v<Where, int64_t>) {
+      for (; j + kBatch <= n; j += kBatch) {
+        run_batch<T>(j, fixed, where, moving, access);
+      }
+    }
+    for (; j < n; ++j) {
+      if constexpr (std::is_same_v<Access, Gather>) {
+        moving(j) = fixed(j, where(j));
+      } else {
+        access(fixed(j, where(j)), moving(j));
+      }
+    }
+  }
+
+  /// First the reads, then the writes: a read that follows a write to an address with the same low
+  /// 12 bits waits for it, and tensors that begin at page boundaries have many of those.
+  template <class T, class Fixed, class Where, class Moving, class Access>
+  static void run_batch(int64_t j, const Fixed& fixed, const Where& where, const Moving& moving,
+                        Access access) {
+    std::array<T, kBatch> values;
+    if constexpr (std::is_same_v<Access, Gather>) {
+#pragma GCC unroll 8
+      for (int64_t k = 0; k < kBatch; ++k) {
+        values[k] = fixed(j + k, where(j + k));
+      }
+#pragma GCC unroll 8
+      for (int64_t k = 0; k < kBatch; ++k) {
+        moving(j + k) = values[k];
+      }
+    } else {
+      std::array<int64_t, kBatch> places;
+#pragma GCC unroll 8
+      for (int64_t k = 0; k < kBatch; ++k) {
+        places[k] = where(j + k);
+        values[k] = moving(j + k);
+      }
+#pragma GCC unroll 8
+      for (int64_t k = 0; k < kBatch; ++k) {
+        access(fixed(j + k, places[k]), values[k]);
+      }
+    }
+  }
+
+  static constexpr int64_t kBatch = 8;
 
   int64_t outer_offset(size_t operand, int64_t position) const {
     int64_t offset = 0;
