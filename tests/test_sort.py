@@ -96,9 +96,20 @@ class TestTopk:
         assert_same_results(lambda x: x.topk(7, largest=largest), sample(20, 40, bound=3))
         assert_same_results(lambda x: x.topk(3, largest=largest), sample(5, 400, bound=3))
 
+    @pytest.mark.parametrize("dtype", [torch.int32, torch.int64, torch.float32, torch.float64])
+    def test_long_lanes(self, largest, dtype):
+        """Lanes that are cut into pieces, with few and with many candidates."""
+        x = distinct(150_001, dtype=dtype)
+        for k in (1, 7, 100, 20_000):
+            assert_same_results(lambda x, k=k: x.topk(k, largest=largest), x)
+        assert_same_results(lambda x: x[::2].topk(100, largest=largest), x)
+        assert_same_results(lambda x: (x // 3).topk(100, largest=largest), x)
+
     def test_nan(self, largest):
         x = torch.tensor([1.0, NAN, 3.0, -INF, INF])
         assert_same_results(lambda x: x.topk(3, largest=largest), x)
+        assert_same_results(lambda x: x.repeat(9).topk(3, largest=largest), x)
+        assert_same_results(lambda x: x.topk(70, largest=largest), distinct(300).sqrt())
 
     def test_unsorted(self, largest):
         assert_same_results(

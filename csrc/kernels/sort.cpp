@@ -1,4 +1,4 @@
-// sort and topk, along one dimension. Sorting is stable and by integer keys (sort_keys.h).
+// sort, along one dimension. Sorting is stable and by integer keys (sort_keys.h).
 //
 // Where equal elements end up in an unstable sort is nobody's promise, yet scripts depend on it; so
 // a lane with equal elements is sorted once more by std::sort, which is what stock calls.
@@ -31,22 +31,6 @@ bool is_less(T a, T b) {
 template <class T>
 bool is_greater(T a, T b) {
   return (at::_isnan(a) && !at::_isnan(b)) || a > b;
-}
-
-/// The first k of a lane in order of `before`: by a heap where k is small, else by partition.
-template <class T, class Before>
-void select_first(std::vector<std::pair<T, int64_t>>& lane, int64_t k, bool sorted,
-                  Before&& before) {
-  const auto n = static_cast<int64_t>(lane.size());
-  const auto compare = [&](const auto& a, const auto& b) { return before(a.first, b.first); };
-  if (k * 64 <= n) {
-    std::partial_sort(lane.begin(), lane.begin() + k, lane.end(), compare);
-    return;
-  }
-  std::nth_element(lane.begin(), lane.begin() + k - 1, lane.end(), compare);
-  if (sorted) {
-    std::sort(lane.begin(), lane.begin() + k - 1, compare);
-  }
 }
 
 /// The positions that stock's unstable sort gives.
@@ -103,45 +87,6 @@ void sort(const at::TensorBase& self, const at::TensorBase& values, const at::Te
         for (int64_t k = 0; k < n; ++k) {
           value[k * value_stride] = sorted[k].first;
           index[k * index_stride] = sorted[k].second;
-        }
-      }
-    });
-  });
-}
-
-void topk(const at::Tensor& self, int64_t k, int64_t dim, bool largest, bool sorted,
-          const at::Tensor& values, const at::Tensor& indices) {
-  TORCH_CHECK(self.scalar_type() != at::kBool, "topk does not support bool dtypes on CPU");
-  if (self.dim() == 0 && self.numel() == 1) {
-    values.copy_(self);
-    indices.zero_();
-    return;
-  }
-  if (values.numel() == 0) {
-    return;
-  }
-  dim = dim < 0 ? dim + self.dim() : dim;
-  const LaneOffsets lanes(self.sizes(), dim);
-  const int64_t n = lanes.length();
-  const int64_t stride = lanes.stride(self);
-  visit<AllTypesAndHalf>(self.scalar_type(), "topk_cpu", [&]<class T>() {
-    parallel_for(0, lanes.count(), lane_grain(n), [&](int64_t begin, int64_t end) {
-      std::vector<std::pair<T, int64_t>> entries(static_cast<size_t>(n));
-      for (int64_t lane = begin; lane < end; ++lane) {
-        const T* source = self.const_data_ptr<T>() + lanes.start(self, lane);
-        for (int64_t i = 0; i < n; ++i) {
-          entries[static_cast<size_t>(i)] = {source[i * stride], i};
-        }
-        if (largest) {
-          select_first(entries, k, sorted, is_greater<T>);
-        } else {
-          select_first(entries, k, sorted, is_less<T>);
-        }
-        T* value = values.mutable_data_ptr<T>() + lanes.start(values, lane);
-        int64_t* index = indices.mutable_data_ptr<int64_t>() + lanes.start(indices, lane);
-        for (int64_t i = 0; i < k; ++i) {
-          value[i * lanes.stride(values)] = entries[i].first;
-          index[i * lanes.stride(indices)] = entries[i].second;
         }
       }
     });
