@@ -127,6 +127,10 @@ Tensor readable(const Tensor& image) {
   return image.stride(-1) == 1 || image.stride(1) == 1 ? image : image.contiguous();
 }
 
+Tensor with_rows(const Tensor& image) {
+  return image.stride(-1) == 1 ? image : image.contiguous();
+}
+
 /// The weight itself if its taps are one range and one of its dimensions is contiguous.
 Tensor packable(const Tensor& weight) {
   const int64_t tap = weight.stride(-1);
@@ -147,8 +151,7 @@ void convolve(const conv::Geometry& geometry, bool transposed, const Tensor& sou
   const Tensor w = packable(weight);
   visit<FloatingAndHalfTypes>(source.scalar_type(), kName, [&]<class S>() {
     const bool direct = conv::is_direct(geometry, transposed, Vec<opmath_t<S>>::size);
-    const Tensor x =
-        direct ? (source.stride(-1) == 1 ? source : source.contiguous()) : readable(source);
+    const Tensor x = direct ? with_rows(source) : readable(source);
     const Tensor y = direct && !out.is_contiguous() ? at::empty(out.sizes(), out.options()) : out;
     const auto loop = direct ? conv::convolve_direct<S> : conv::convolve<S>;
     loop(geometry, transposed, x.const_data_ptr<S>(), layout_of(x), w.const_data_ptr<S>(),
@@ -174,15 +177,16 @@ void convolve_to_weight(const conv::Geometry& geometry, const Tensor& large, con
     out.zero_();
     return;
   }
-  const Tensor x = readable(large);
-  const bool last = small.is_contiguous(at::MemoryFormat::ChannelsLast) ||
-                    small.is_contiguous(at::MemoryFormat::ChannelsLast3d);
-  const Tensor y = last ? small : small.contiguous();
-  visit<FloatingAndHalfTypes>(x.scalar_type(), kName, [&]<class S>() {
-    conv::convolve_to_weight<S>(geometry, x.const_data_ptr<S>(), layout_of(x),
-                                y.const_data_ptr<S>(), dense_layout(geometry, last),
-                                out.mutable_data_ptr<S>(),
-                                {out.stride(0), out.stride(1), out.stride(-1)});
+  visit<FloatingAndHalfTypes>(large.scalar_type(), kName, [&]<class S>() {
+    const bool direct = conv::is_direct(geometry, false, Vec<opmath_t<S>>::size);
+    const bool last = !direct && (small.is_contiguous(at::MemoryFormat::ChannelsLast) ||
+                                  small.is_contiguous(at::MemoryFormat::ChannelsLast3d));
+    const Tensor x = direct ? with_rows(large) : readable(large);
+    const Tensor y = last ? small : small.contiguous();
+    const auto loop = direct ? conv::convolve_to_weight_direct<S> : conv::convolve_to_weight<S>;
+    loop(geometry, x.const_data_ptr<S>(), layout_of(x), y.const_data_ptr<S>(),
+         dense_layout(geometry, last), out.mutable_data_ptr<S>(),
+         {out.stride(0), out.stride(1), out.stride(-1)});
   });
 }
 

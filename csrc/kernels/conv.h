@@ -74,12 +74,17 @@ void convolve_to_weight(const Geometry& geometry, const S* large, const Layout& 
 /// Whether it is better done with places as lanes (conv_direct.cpp), of which a vector has `lanes`.
 bool is_direct(const Geometry& geometry, bool transposed, int64_t lanes);
 
-/// The same then; source and target have contiguous rows.
+/// The same then. Images have contiguous rows.
 template <class S>
 void convolve_direct(const Geometry& geometry, bool transposed, const S* source,
                      const Layout& source_layout, const S* weight,
                      const WeightLayout& weight_layout, const S* bias, S* target,
                      const Layout& target_layout);
+
+template <class S>
+void convolve_to_weight_direct(const Geometry& geometry, const S* large, const Layout& large_layout,
+                               const S* small, const Layout& small_layout, S* weight,
+                               const WeightLayout& weight_layout);
 
 /// Columns [begin, end) of the matrix of windows, one row for each of `channels` channels and each
 /// kernel element: columns[row * (end - begin) + p - begin] = what the kernel element sees at p.

@@ -4,9 +4,7 @@
 // Loops: blocks of rows of the target (of an image and group), up to four vectors of places, which
 // may lie in several rows, and in the registers source channels and taps, for up to six target
 // channels at once. The window of a block is copied with its padding to memory of the thread (64
-// KiB: it is read from the first two levels of the cache), its columns sorted by their remainder
-// modulo the stride, so that what a tap shows to neighbouring places lies together whatever the
-// stride. A transposed convolution is one over a source with zeros between its elements.
+// KiB: it is read from the first two levels of the cache), as conv_direct.h says.
 //
 // An element's sum starts with the bias and runs over channels and taps in order.
 #include <c10/util/BFloat16.h>
@@ -18,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/conv.h"
+#include "kernels/conv_direct.h"
 #include "kernels/gemm_panels.h"
 #include "kernels/scratch.h"
 #include "runtime/thread_pool.h"
@@ -26,8 +24,6 @@
 namespace alt::kernels::conv {
 namespace {
 
-constexpr int64_t kWindowBytes = 64 * 1024;
-constexpr int64_t kMostColumns = 1024;
 constexpr double kOperationsWorthAThread = 1e6;
 
 constexpr int direct_rows(int groups) {
@@ -98,124 +94,6 @@ Direct<T> find_direct(int groups, int64_t rows) {
   }
 }
 
-/// One dimension: place q sees source element x through tap t where q * stride + offset(t) ==
-/// x * spacing.
-struct DirectAxis {
-  DirectAxis(const Geometry& g, int i, bool transposed)
-      : source_size(transposed ? g.small[i] : g.large[i]),
-        target_size(transposed ? g.large[i] : g.small[i]),
-        stride(transposed ? 1 : g.stride[i]),
-        spacing(transposed ? g.stride[i] : 1),
-        dilation(transposed ? -g.dilation[i] : g.dilation[i]),
-        padding(transposed ? -g.padding[i] : g.padding[i]),
-        low(std::min<int64_t>(0, (g.kernel[i] - 1) * dilation) - padding),
-        reach((g.kernel[i] - 1) * g.dilation[i]) {}
-
-  /// Offset of a tap in the window.
-  int64_t offset(int64_t tap) const { return tap * dilation - padding - low; }
-  int64_t window(int64_t places) const { return (places - 1) * stride + reach + 1; }
-
-  int64_t source_size, target_size, stride, spacing, dilation, padding, low, reach;
-};
-
-/// A convolution in this way: geometry, the window's layout and its taps' offsets.
-struct DirectPlan {
-  DirectPlan(const Geometry& g, bool transposed, int64_t element_size)
-      : axes{DirectAxis(g, 0, transposed), DirectAxis(g, 1, transposed),
-             DirectAxis(g, 2, transposed)},
-        source_channels(transposed ? g.small_channels_a_group() : g.large_channels_a_group()),
-        target_channels(transposed ? g.large_channels_a_group() : g.small_channels_a_group()),
-        taps(g.kernel_volume()) {
-    const auto& [d, h, w] = axes;
-    columns = std::min(w.target_size, kMostColumns);
-    remainder_length = divide_up(w.window(columns), w.stride);
-    pitch = remainder_length * w.stride;
-    const int64_t budget = kWindowBytes / element_size;
-    for (int64_t cuts = 1; cuts <= h.target_size; ++cuts) {
-      rows = divide_up(h.target_size, cuts);
-      plane = h.window(rows) * pitch;
-      if (source_channels * d.window(1) * plane <= budget) break;
-    }
-    volume = d.window(1) * plane;
-    blocks = {d.target_size, divide_up(h.target_size, rows), divide_up(w.target_size, columns)};
-    offsets.reserve(static_cast<size_t>(source_channels * taps));
-    for (int64_t c = 0; c < source_channels; ++c) {
-      for (int64_t i = 0; i < g.kernel[0]; ++i) {
-        for (int64_t j = 0; j < g.kernel[1]; ++j) {
-          for (int64_t k = 0; k < g.kernel[2]; ++k) {
-            const int64_t x = w.offset(k);
-            offsets.push_back(static_cast<int32_t>(c * volume + d.offset(i) * plane +
-                                                   h.offset(j) * pitch +
-                                                   x % w.stride * remainder_length + x / w.stride));
-          }
-        }
-      }
-    }
-  }
-
-  std::array<DirectAxis, 3> axes;
-  int64_t source_channels, target_channels, taps;
-  int64_t columns, rows;  // places of a block
-  int64_t remainder_length, pitch, plane, volume;
-  Extent blocks;
-  std::vector<int32_t> offsets;
-};
-
-/// The window of the block at `begin`: a row at a time, zeros between the elements if need be.
-template <class S, class T>
-void copy_window(const DirectPlan& plan, const Extent& begin, int64_t rows, int64_t columns,
-                 const S* source, const Layout& layout, T* window) {
-  const auto& [d, h, w] = plan.axes;
-  const int64_t length = w.window(columns);
-  const int64_t left = begin[2] * w.stride + w.low;
-  const auto source_of = [](const DirectAxis& axis, int64_t at) {
-    return at >= 0 && at % axis.spacing == 0 && at / axis.spacing < axis.source_size
-               ? at / axis.spacing
-               : int64_t{-1};
-  };
-  for (int64_t c = 0; c < plan.source_channels; ++c) {
-    for (int64_t z = 0; z < d.window(1); ++z) {
-      for (int64_t y = 0; y < h.window(rows); ++y) {
-        T* const row = window + c * plan.volume + z * plan.plane + y * plan.pitch;
-        const int64_t source_z = source_of(d, begin[0] * d.stride + d.low + z);
-        const int64_t source_y = source_of(h, begin[1] * h.stride + h.low + y);
-        if (source_z < 0 || source_y < 0) {
-          std::fill_n(row, plan.pitch, T(0));
-          continue;
-        }
-        const S* const from =
-            source + c * layout.channel + source_z * layout.place[0] + source_y * layout.place[1];
-        if (w.spacing == 1 && w.stride == 1) {
-          const Inside inside(left, 1, length, w.source_size);
-          std::fill_n(row, inside.first, T(0));
-          for_lanes<T>(inside.first, inside.last, [&](int64_t x, auto lanes) {
-            store_lanes<T>(load_lanes<S>(from + left + x, lanes), row + x, lanes);
-          });
-          std::fill_n(row + inside.last, length - inside.last, T(0));
-        } else if (w.spacing == 1) {
-          for (int64_t remainder = 0; remainder < w.stride; ++remainder) {
-            T* const to = row + remainder * plan.remainder_length;
-            const int64_t count = (length - remainder + w.stride - 1) / w.stride;
-            const Inside inside(left + remainder, w.stride, count, w.source_size);
-            std::fill_n(to, inside.first, T(0));
-            const S* const first = from + left + remainder;
-            for (int64_t x = inside.first; x < inside.last; ++x) {
-              to[x] = static_cast<T>(first[x * w.stride]);
-            }
-            std::fill_n(to + inside.last, count - inside.last, T(0));
-          }
-        } else {
-          std::fill_n(row, length, T(0));
-          for (int64_t x = std::max<int64_t>(divide_up(std::max<int64_t>(left, 0), w.spacing), 0);
-               x < w.source_size && x * w.spacing < left + length; ++x) {
-            row[x * w.spacing - left] = static_cast<T>(from[x]);
-          }
-        }
-      }
-    }
-  }
-}
-
 /// The weight of a group as [chunk of target channels][k][row].
 template <class S, class T>
 void pack_direct(const DirectPlan& plan, bool transposed, const S* weight,
@@ -270,17 +148,14 @@ void convolve_direct(const Geometry& geometry, bool transposed, const S* source,
   const auto unit = [&](int64_t index) {
     const int64_t group = index / blocks % geometry.groups;
     const int64_t image = index / blocks / geometry.groups;
-    const Extent begin{index % blocks / plan.blocks[2] / plan.blocks[1],
-                       index % blocks / plan.blocks[2] % plan.blocks[1] * plan.rows,
-                       index % blocks % plan.blocks[2] * plan.columns};
-    const int64_t rows = std::min(plan.rows, plan.axes[1].target_size - begin[1]);
-    const int64_t columns = std::min(plan.columns, plan.axes[2].target_size - begin[2]);
+    const DirectPlan::Part part = plan.block(index % blocks);
+    const auto& [begin, rows, columns] = part;
     // The last vectors read beyond their rows.
     const int64_t window_size = plan.source_channels * plan.volume + size;
     const Scratch<T> scratch(window_size + most * blas::kMostGroups * size);
     T* const tile = scratch.data() + window_size;
-    copy_window(
-        plan, begin, rows, columns,
+    copy_rows(
+        plan, part,
         source + image * source_layout.batch + group * plan.source_channels * source_layout.channel,
         source_layout, scratch.data());
     S* const to = target + image * target_layout.batch + begin[0] * target_layout.place[0] +
