@@ -132,8 +132,20 @@ def directly(row: table.PointwiseRow, dtype: torch.dtype) -> Iterator[Case | Non
             yield case(row, given, scalars, expected)
 
 
+def copies(row: table.PointwiseRow) -> Iterator[Case | None]:
+    """Between all pairs of dtypes; numbers that every one of them has, and a broadcast one."""
+    kinds = [torch.float32, torch.int64, torch.bool, torch.float16, torch.bfloat16, torch.uint8]
+    kinds += [torch.complex64, torch.complex128, torch.int16, torch.uint32]
+    for given, wanted in itertools.product(kinds, kinds):
+        x = numbers((4, 9), torch.int64, 1).abs().to(given)
+        yield case(row, [noncontiguous(x).T], (), x.T.to(wanted))
+        yield case(row, [x[0, :1].expand(9)], (), x[0, :1].expand(9).to(wanted))
+
+
 def mixed(row: table.PointwiseRow) -> Iterator[Case | None]:
     """Operands that are cast on load and results that are cast on store."""
+    if row.name == "copy":
+        yield from copies(row)
     if row.name not in ("add_stub", "mul_stub", "lt_stub", "sin_stub", "where_kernel"):
         return
     kinds = [torch.float32, torch.int64, torch.bool, torch.float16, torch.uint8, torch.float64]
@@ -157,6 +169,9 @@ def cases() -> dict[str, list[Case]]:
     torch.manual_seed(0)
     for name, row in ROWS.items():
         source = directly if name in DIRECT else from_samples
+        if name == "copy":
+            found[name] = [c for c in mixed(row) if c is not None]
+            continue
         kinds = [d for d in DTYPES if d != torch.bfloat16 or name not in NO_HALF]
         made = [c for dtype in kinds for c in source(row, dtype)]
         found[name] = [c for c in [*made, *mixed(row)] if c is not None]

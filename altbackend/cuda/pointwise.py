@@ -67,8 +67,8 @@ ALT_KERNEL({prefix}strided, alt::PointwiseArgs) {{ {loop}::strided(arguments); }
 def includes(keys: Iterable[Key]) -> str:
     """The headers that the kernels of `keys` need."""
     rows = table.pointwise_rows()
-    headers = sorted({rows[k.name].header for k in keys})
-    lines = "".join(f'#include "ops/{h}.h"\n' for h in headers)
+    headers = sorted({rows[k.name].include for k in keys})
+    lines = "".join(f'#include "{h}"\n' for h in headers)
     return '#include "loops/kernel.cuh"\n#include "loops/pointwise.cuh"\n' + lines
 
 

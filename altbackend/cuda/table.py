@@ -45,6 +45,11 @@ class PointwiseRow:
     types: tuple[str, ...]  # dtypes that it computes in
     compute: str  # whose dtype that is: common, input, output; or double
 
+    @property
+    def include(self) -> str:
+        """The header that has the function."""
+        return "kernels/copy.cuh" if self.name == "copy" else f"ops/{self.header}.h"
+
 
 @dataclass(frozen=True)
 class ReductionRow:
@@ -80,10 +85,14 @@ def parameters(header: str, body: str) -> tuple[str, list[str]]:
     return found[1], [p.strip().rsplit(" ", 1)[0] for p in found[2].split(",")]
 
 
+# The one pointwise kernel that the host has no row for: its copies are loops of their own.
+COPY = PointwiseRow("copy", "copy", "copy", 1, 1, (), TYPES["all_complex"], "input")
+
+
 @functools.cache
 def pointwise_rows() -> dict[str, PointwiseRow]:
     """Every pointwise operator by name."""
-    rows = {}
+    rows = {"copy": COPY}
     for family in table()["pointwise"]:
         for section, inputs in ARITIES.items():
             for row in family.get(section) or []:
