@@ -31,7 +31,6 @@ namespace {
 constexpr int64_t kWindowBytes = 256 * 1024;
 constexpr int64_t kMostPlaces = 400;
 constexpr int64_t kDepth = 640;
-constexpr int64_t kPlacesAtOnce = 200;
 constexpr int64_t kUnitsAThread = 4;
 constexpr double kOperationsWorthAThread = 1e6;
 
@@ -135,12 +134,11 @@ void convolve(const Geometry& original, bool transposed, const S* source,
       !std::is_same_v<S, T> || source_layout.batch > (int64_t{1} << 30) ||
       !(source_layout.is_channels_last() ||
         (transposed ? geometry.small_channels_a_group() : geometry.large_channels_a_group()) <= 8);
-  const int64_t budget = kWindowBytes / static_cast<int64_t>(sizeof(T));
   const int64_t wanted = kUnitsAThread * num_threads();
-  const Plan plan(geometry, transposed, source_layout, copied, true,
-                  {.window = budget,
-                   .places = kMostPlaces,
-                   .blocks = divide_up(wanted, geometry.batch * geometry.groups)});
+  const Budget budget{.window = kWindowBytes / static_cast<int64_t>(sizeof(T)),
+                      .places = kMostPlaces,
+                      .blocks = divide_up(wanted, geometry.batch * geometry.groups)};
+  const Plan plan(geometry, transposed, source_layout, copied, true, budget);
   const Panels<T> panels(plan.target_channels);
   const int64_t depth = plan.depth(), panel_size = depth * panels.width;
   const at::Tensor memory = at::empty(
@@ -160,11 +158,8 @@ void convolve(const Geometry& original, bool transposed, const S* source,
   // Small images come several at once, for what their panels cost; where blocks are too few for the
   // threads, their panels are shared out too.
   const int64_t blocks = volume(plan.blocks), most = plan.most_places();
-  const int64_t at_once =
-      blocks > 1 ? 1
-                 : std::clamp<int64_t>(std::min(kPlacesAtOnce / most,
-                                                plan.copied ? 2 * budget / plan.window_size : most),
-                                       1, geometry.batch);
+  const int64_t at_once = plan.images_at_once(geometry.batch, budget,
+                                              divide_up(wanted, geometry.groups * panels.count));
   const int64_t sets = divide_up(geometry.batch, at_once), pieces = sets * geometry.groups * blocks;
   const int64_t shares = std::clamp<int64_t>(wanted / pieces, 1, panels.count);
   const auto unit = [&](int64_t index) {
@@ -184,18 +179,7 @@ void convolve(const Geometry& original, bool transposed, const S* source,
 
     const S* const from =
         source + image * source_layout.batch + group * plan.source_channels * source_layout.channel;
-    const T* window = copies;
-    if (plan.copied) {
-      for (int64_t i = 0; i < images; ++i) {
-        copy_window(plan, block, from + i * source_layout.batch, source_layout,
-                    copies + i * plan.window_size);
-      }
-    } else if constexpr (std::is_same_v<S, T>) {
-      window = from;
-      for (int i = 0; i < 3; ++i) {
-        window += plan.axes[i].origin(block.begin[i]) * source_layout.place[i];
-      }
-    }
+    const T* const window = copy_windows(plan, block, images, from, source_layout, copies);
     S* to = target + image * target_layout.batch;
     for (int i = 0; i < 3; ++i) to += block.begin[i] * target_layout.place[i];
     const int64_t end = (share + 1) * panels.count / shares;

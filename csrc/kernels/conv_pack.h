@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/conv_plan.h"
 #include "kernels/gemm_panels.h"
@@ -68,6 +69,24 @@ void copy_window(const Plan& plan, const Block& block, const S* source, const La
       copy_row(row + c * from.channel, from.place[2], count, target + c * to.channel);
     });
   }
+}
+
+/// Where the windows of a block of some images are: copied to `copies`, or in the source.
+template <class S, class T>
+const T* copy_windows(const Plan& plan, const Block& block, int64_t images, const S* source,
+                      const Layout& layout, T* copies) {
+  if constexpr (std::is_same_v<S, T>) {
+    if (!plan.copied) {
+      for (int i = 0; i < 3; ++i) {
+        source += plan.axes[i].origin(block.begin[i]) * layout.place[i];
+      }
+      return source;
+    }
+  }
+  for (int64_t i = 0; i < images; ++i) {
+    copy_window(plan, block, source + i * layout.batch, layout, copies + i * plan.window_size);
+  }
+  return copies;
 }
 
 /// Rows of `lanes` (at most a vector) sources `lane_stride` apart, each `count` contiguous

@@ -184,6 +184,14 @@ void Plan::find_phases(const Extent& kernel) {
   }
 }
 
+int64_t Plan::images_at_once(int64_t batch, Budget budget, int64_t sets) const {
+  if (volume(blocks) > 1) return 1;
+  const int64_t reach = (int64_t{1} << 30) / std::max<int64_t>(window.batch, 1);  // of the offsets
+  const int64_t fitting = copied ? 2 * budget.window / window_size : batch;
+  return std::clamp<int64_t>(
+      std::min({budget.places / most_places(), fitting, reach, divide_up(batch, sets)}), 1, batch);
+}
+
 Block Plan::block(int64_t index) const {
   Block result;
   for (int i = 2; i >= 0; --i) {

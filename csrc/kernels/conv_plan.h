@@ -85,6 +85,8 @@ struct Plan {
   int64_t depth() const { return source_channels * taps; }
   Block block(int64_t index) const;
   int64_t most_places() const { return volume(block_size); }
+  /// How many images to take at once: several where one is small, but leaving so many sets.
+  int64_t images_at_once(int64_t batch, Budget budget, int64_t sets) const;
 
   int64_t source_channels, target_channels;  // channels a group
   int64_t taps;
