@@ -8,12 +8,15 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <type_traits>
+#include <vector>
 
 #include "kernels/blas.h"
 #include "kernels/gemm_strips.h"
 #include "loops/dtype.h"
 #include "runtime/blas_threads.h"
+#include "runtime/thread_pool.h"
 
 extern "C" {
 void sgemm_(const char*, const char*, const int*, const int*, const int*, const float*,
@@ -120,6 +123,30 @@ T dot_loop(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride
   return static_cast<T>(sum);
 }
 
+float call_dot(int n, const float* x, int x_stride, const float* y, int y_stride) {
+  return sdot_(&n, x, &x_stride, y, &y_stride);
+}
+double call_dot(int n, const double* x, int x_stride, const double* y, int y_stride) {
+  return ddot_(&n, x, &x_stride, y, &y_stride);
+}
+
+/// The blocks' products are added in double, in order: the BLAS adds up a million terms in a few
+/// lanes, and as many threads as it likes.
+template <class T>
+T dot_in_blocks(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride) {
+  constexpr int64_t block = 8192;
+  std::vector<double> products((n + block - 1) / block);
+  parallel_for(0, static_cast<int64_t>(products.size()), 4, [&](int64_t begin, int64_t end) {
+    const BlasThreads single(1);
+    for (int64_t i = begin; i < end; ++i) {
+      const auto count = static_cast<int>(std::min(block, n - i * block));
+      products[i] = call_dot(count, x + i * block * x_stride, static_cast<int>(x_stride),
+                             y + i * block * y_stride, static_cast<int>(y_stride));
+    }
+  });
+  return static_cast<T>(std::accumulate(products.begin(), products.end(), 0.0));
+}
+
 }  // namespace
 
 template <class T>
@@ -149,15 +176,7 @@ template <class T>
 T dot(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride) {
   if constexpr (std::is_floating_point_v<T>) {
     if (fits_int(n) && fits_int(x_stride) && fits_int(y_stride)) {
-      const BlasThreads single(1);
-      const int count = static_cast<int>(n);
-      const int x_step = static_cast<int>(x_stride);
-      const int y_step = static_cast<int>(y_stride);
-      if constexpr (std::is_same_v<T, float>) {
-        return sdot_(&count, x, &x_step, y, &y_step);
-      } else {
-        return ddot_(&count, x, &x_step, y, &y_step);
-      }
+      return dot_in_blocks(n, x, x_stride, y, y_stride);
     }
   }
   return dot_loop<T, false>(n, x, x_stride, y, y_stride);
