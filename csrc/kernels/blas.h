@@ -6,6 +6,7 @@
 // Inside another parallel_for the strips run inline.
 #pragma once
 
+#include <c10/util/BFloat16.h>
 #include <c10/util/complex.h>
 
 #include <cstdint>
@@ -38,6 +39,13 @@ void gemm_in_thread(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matri
 template <class T>
 void gemm_blocked(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
                   int64_t c_stride);
+
+/// C = A B, or C += A B, of bfloat16 with sums in float. Only where has_gemm_bfloat16().
+void gemm_bfloat16(int64_t m, int64_t n, int64_t k, Matrix<at::BFloat16> a, Matrix<at::BFloat16> b,
+                   bool add, float* c, int64_t c_stride);
+
+/// Whether the CPU that this was built for multiplies bfloat16 in pairs.
+bool has_gemm_bfloat16();
 
 /// Sum of x[i * x_stride] * y[i * y_stride]; the same types, Half and BFloat16 (summed in float).
 template <class T>

@@ -82,10 +82,9 @@ void scale(const Tensor& out, const Scalar& beta) {
   }
 }
 
-/// out = beta * out + alpha * a b for a row-major `out`; two or three dimensions.
-template <class T>
-void multiply(const Tensor& out, const Tensor& a, const Tensor& b, const Scalar& beta,
-              const Scalar& alpha) {
+/// gemm(m, n, k, a, b, c, c_stride) for each matrix of a row-major `out`; two or three dimensions.
+template <class T, class C, class Gemm>
+void for_batches(const Tensor& out, const Tensor& a, const Tensor& b, Gemm&& gemm) {
   const Operand left(a);
   const Operand right(b);
   const int64_t batches = out.dim() == 3 ? out.size(0) : 1;
@@ -94,13 +93,11 @@ void multiply(const Tensor& out, const Tensor& a, const Tensor& b, const Scalar&
   const int64_t k = a.size(-1);
   const int64_t out_stride = layout_of(out).stride;
   const int64_t batch_stride = out.dim() == 3 ? out.stride(0) : 0;
-  T* data = out.mutable_data_ptr<T>();
-  const T beta_value = beta.to<T>();
-  const T alpha_value = alpha.to<T>();
+  C* data = out.mutable_data_ptr<C>();
   const auto product = [&](int64_t begin, int64_t end) {
     for (int64_t batch = begin; batch < end; ++batch) {
-      blas::gemm<T>(m, n, k, alpha_value, left.matrix<T>(batch), right.matrix<T>(batch), beta_value,
-                    data + batch * batch_stride, out_stride);
+      gemm(m, n, k, left.matrix<T>(batch), right.matrix<T>(batch), data + batch * batch_stride,
+           out_stride);
     }
   };
   // A batch of few large matrices is split inside each of them, one of many across them.
@@ -117,6 +114,26 @@ void multiply(const Tensor& out, const Tensor& a, const Tensor& b, const Scalar&
   parallel_for(0, batches, grain, product);
 }
 
+/// out = beta * out + alpha * a b for a row-major `out`.
+template <class T>
+void multiply(const Tensor& out, const Tensor& a, const Tensor& b, const Scalar& beta,
+              const Scalar& alpha) {
+  const T beta_value = beta.to<T>(), alpha_value = alpha.to<T>();
+  for_batches<T, T>(
+      out, a, b, [&](int64_t m, int64_t n, int64_t k, auto left, auto right, T* c, int64_t stride) {
+        blas::gemm<T>(m, n, k, alpha_value, left, right, beta_value, c, stride);
+      });
+}
+
+/// out = out + a b, or a b, of bfloat16 for a contiguous `out` of float.
+void multiply_bfloat16(const Tensor& out, const Tensor& a, const Tensor& b, bool add) {
+  for_batches<at::BFloat16, float>(
+      out, a, b,
+      [&](int64_t m, int64_t n, int64_t k, auto left, auto right, float* c, int64_t stride) {
+        blas::gemm_bfloat16(m, n, k, left, right, add, c, stride);
+      });
+}
+
 /// out = beta * out + alpha * a b for an `out` of any layout.
 void multiply_into(const Tensor& out, const Tensor& a, const Tensor& b, const Scalar& beta,
                    const Scalar& alpha, const char* name) {
@@ -125,8 +142,14 @@ void multiply_into(const Tensor& out, const Tensor& a, const Tensor& b, const Sc
   if (is_half) {
     const Tensor buffer = beta.toComplexDouble() == 0.0
                               ? at::empty(out.sizes(), out.options().dtype(wide))
-                              : out.to(wide);
-    multiply_into(buffer, a.to(wide), b.to(wide), beta, alpha, name);
+                              : out.to(wide).contiguous();
+    const bool plain = alpha.toComplexDouble() == 1.0 &&
+                       (beta.toComplexDouble() == 0.0 || beta.toComplexDouble() == 1.0);
+    if (out.scalar_type() == at::kBFloat16 && plain && blas::has_gemm_bfloat16()) {
+      multiply_bfloat16(buffer, a, b, /*add=*/beta.toComplexDouble() == 1.0);
+    } else {
+      multiply_into(buffer, a.to(wide), b.to(wide), beta, alpha, name);
+    }
     out.copy_(buffer);
     return;
   }

@@ -1,12 +1,20 @@
-// A product of our own, of float or double.
+// A product of our own, of float, double or bfloat16.
 //
 // Loops: columns of C in ranges that a packed B of 512 KiB covers (half of a second-level cache), k
 // in ranges of 256, blocks of some six rows, panels of B, and in the registers k again
 // (gemm_panels.h). A block's rows of A stay in the first-level cache for all panels; where A is
 // transposed they are packed there, a masked vector for each k. B is packed once for its range of k
 // and columns: the layout reads any strides, so a transposed operand costs no copy of its own.
+//
+// Of bfloat16 the elements are pairs, (k, k + 1) of a row of A and of a column of B: four bytes, so
+// that a matrix of pairs is laid out and packed as one of floats is. An instruction of AVX-512
+// multiplies two pairs a lane and adds both products to a float.
+#include <c10/util/BFloat16.h>
+
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <vector>
 
 #include "kernels/blas.h"
 #include "kernels/gemm_panels.h"
@@ -33,7 +41,7 @@ Rows<T> rows_of(Matrix<T> a, int64_t row, int64_t count, int64_t k, int64_t dept
   return {buffer, 1, count};
 }
 
-template <class T>
+template <class T, class Product = FusedMultiplyAdd<T>>
 void multiply(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
               int64_t c_stride) {
   const int groups = neighbours<T>(n), most = block_rows(groups);
@@ -60,7 +68,7 @@ void multiply(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool ad
           const int64_t row = row_of(i), count = row_of(i + 1) - row;
           const Rows<T> block_rows{rows.data + (row - row_of(some)) * rows.stride, rows.stride,
                                    rows.step};
-          const auto block = find_block<T>(groups, count);
+          const auto block = find_block<T, Product>(groups, count);
           Target<T> to{c + row * c_stride, c_stride};
           to.add.fill(add || l > 0);
           for (int64_t panel = 0; panel < panels; ++panel) {
@@ -86,6 +94,90 @@ void gemm_blocked(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, boo
              [&](int64_t rows, int64_t columns, Matrix<T> left, Matrix<T> right, T* to) {
                multiply(rows, columns, k, left, right, add, to, c_stride);
              });
+}
+
+#if defined(__AVX512BF16__)
+namespace {
+
+/// Of pairs, whose bits stand in floats. They are moved as integers: none of them is a number.
+struct PairProduct {
+  static Vec<float> in_all_lanes(const float& pair) {
+    int32_t bits;
+    std::memcpy(&bits, &pair, sizeof(bits));
+    return (Vec<float>::Native)_mm512_set1_epi32(bits);
+  }
+  static Vec<float> add(Vec<float> a, Vec<float> b, Vec<float> sum) {
+    return (Vec<float>::Native)_mm512_dpbf16_ps((__m512)sum.native, (__m512bh)a.native,
+                                                (__m512bh)b.native);
+  }
+};
+
+/// A matrix as pairs along its rows (A) or along its columns (B): in place where they lie side by
+/// side in memory, else in memory of its own. An odd last element is paired with zero.
+class Pairs {
+ public:
+  Pairs(Matrix<at::BFloat16> from, int64_t rows, int64_t columns, bool along_rows) {
+    const bool side_by_side = along_rows != from.transposed;
+    const int64_t depth = along_rows ? columns : rows, others = along_rows ? rows : columns;
+    if (side_by_side && depth % 2 == 0 && from.stride % 2 == 0) {
+      matrix_ = {reinterpret_cast<const float*>(from.data), from.stride / 2, from.transposed};
+      return;
+    }
+    const int64_t pairs = (depth + 1) / 2, inner = side_by_side ? pairs : others;
+    memory_.resize((side_by_side ? others : pairs) * inner);
+    matrix_ = {reinterpret_cast<const float*>(memory_.data()), inner, from.transposed};
+    const auto* data = reinterpret_cast<const uint16_t*>(from.data);
+    const int64_t grain = 16384 / std::max<int64_t>(inner, 1) + 1;
+    parallel_for(0, side_by_side ? others : pairs, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        uint32_t* const to = memory_.data() + i * inner;
+        if (side_by_side) {
+          join(data + i * from.stride, data + i * from.stride + 1, 2, depth / 2, to);
+          if (depth % 2 == 1) to[pairs - 1] = data[i * from.stride + depth - 1];
+        } else if (2 * i + 1 < depth) {
+          join(data + 2 * i * from.stride, data + (2 * i + 1) * from.stride, 1, others, to);
+        } else {
+          std::copy_n(data + 2 * i * from.stride, others, to);
+        }
+      }
+    });
+  }
+
+  Matrix<float> matrix() const { return matrix_; }
+
+ private:
+  static void join(const uint16_t* low, const uint16_t* high, int64_t step, int64_t count,
+                   uint32_t* to) {
+    for (int64_t i = 0; i < count; ++i) to[i] = low[i * step] | uint32_t{high[i * step]} << 16;
+  }
+
+  std::vector<uint32_t> memory_;
+  Matrix<float> matrix_;
+};
+
+}  // namespace
+#endif
+
+bool has_gemm_bfloat16() {
+#if defined(__AVX512BF16__)
+  return true;
+#else
+  return false;
+#endif
+}
+
+void gemm_bfloat16([[maybe_unused]] int64_t m, [[maybe_unused]] int64_t n,
+                   [[maybe_unused]] int64_t k, [[maybe_unused]] Matrix<at::BFloat16> a,
+                   [[maybe_unused]] Matrix<at::BFloat16> b, [[maybe_unused]] bool add,
+                   [[maybe_unused]] float* c, [[maybe_unused]] int64_t c_stride) {
+#if defined(__AVX512BF16__)
+  const Pairs left(a, m, k, /*along_rows=*/true), right(b, k, n, /*along_rows=*/false);
+  const int64_t depth = (k + 1) / 2;
+  for_strips(m, n, depth, left.matrix(), right.matrix(), c, c_stride,
+             [&](int64_t rows, int64_t columns, Matrix<float> x, Matrix<float> y, float* to) {
+               multiply<float, PairProduct>(rows, columns, depth, x, y, add, to, c_stride);
+             });
+#endif
 }
 
 template void gemm_blocked<float>(int64_t, int64_t, int64_t, Matrix<float>, Matrix<float>, bool,

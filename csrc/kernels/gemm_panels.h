@@ -66,7 +66,14 @@ struct Rows {
   int64_t stride, step = 1;
 };
 
-template <class T, int groups, int rows>
+/// What a block does with an element of A, in all lanes, and a vector of B.
+template <class T>
+struct FusedMultiplyAdd {
+  static Vec<T> in_all_lanes(const T& element) { return Vec<T>(element); }
+  static Vec<T> add(Vec<T> factor, Vec<T> b, Vec<T> sum) { return fma(factor, b, sum); }
+};
+
+template <class T, int groups, int rows, class Product>
 void multiply_block(int64_t depth, Rows<T> a, const T* panel, const Target<T>& target) {
   using V = Vec<T>;
   V sum[rows][groups];
@@ -81,9 +88,9 @@ void multiply_block(int64_t depth, Rows<T> a, const T* panel, const Target<T>& t
     for (int g = 0; g < groups; ++g) b[g] = V::load(panel + g * V::size);
 #pragma GCC unroll 24
     for (int r = 0; r < rows; ++r) {
-      const V factor(a.data[r * a.stride + k * a.step]);
+      const V factor = Product::in_all_lanes(a.data[r * a.stride + k * a.step]);
 #pragma GCC unroll 4
-      for (int g = 0; g < groups; ++g) sum[r][g] = fma(factor, b[g], sum[r][g]);
+      for (int g = 0; g < groups; ++g) sum[r][g] = Product::add(factor, b[g], sum[r][g]);
     }
   }
 #pragma GCC unroll 24
@@ -104,22 +111,22 @@ void multiply_block(int64_t depth, Rows<T> a, const T* panel, const Target<T>& t
 template <class T>
 using Block = void (*)(int64_t, Rows<T>, const T*, const Target<T>&);
 
-template <class T, int groups>
+template <class T, int groups, class Product>
 inline constexpr auto kBlocks = []<int... i>(std::integer_sequence<int, i...>) {
-  return std::array<Block<T>, sizeof...(i)>{&multiply_block<T, groups, i + 1>...};
+  return std::array<Block<T>, sizeof...(i)>{&multiply_block<T, groups, i + 1, Product>...};
 }(std::make_integer_sequence<int, block_rows(groups)>{});
 
-template <class T>
+template <class T, class Product = FusedMultiplyAdd<T>>
 Block<T> find_block(int groups, int64_t rows) {
   switch (groups) {
     case 1:
-      return kBlocks<T, 1>[rows - 1];
+      return kBlocks<T, 1, Product>[rows - 1];
     case 2:
-      return kBlocks<T, 2>[rows - 1];
+      return kBlocks<T, 2, Product>[rows - 1];
     case 3:
-      return kBlocks<T, 3>[rows - 1];
+      return kBlocks<T, 3, Product>[rows - 1];
     default:
-      return kBlocks<T, 4>[rows - 1];
+      return kBlocks<T, 4, Product>[rows - 1];
   }
 }
 
