@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -138,7 +139,7 @@ def backward(context: Context) -> None:
         if stock is None or alt is None or all(x is None for x in stock):
             continue
         try:
-            compare_values(stock, alt, context.tolerance, "gradient")
+            compare_values(stock, alt, replace(context.tolerance, of_sums=True), "gradient")
         except ValueDifference as difference:
             if wide is None or not _off_the_truth(
                 context, _gradients(context, wide, _widened(forward), "cpu"), stock, alt

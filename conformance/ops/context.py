@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -120,7 +121,8 @@ class Context:
 
         They are those of ``call`` on the sample's arguments; of the entry itself if not given.
         """
-        dispute = Dispute(self.op, self.dtype, self.tolerance, sample, stock, alt, call)
+        tolerance = replace(self.tolerance, of_sums=call is not None)  # `call` differentiates
+        dispute = Dispute(self.op, self.dtype, tolerance, sample, stock, alt, call)
         try:
             dispute.compare(stock, alt, compare_values, where)
         except Difference as difference:

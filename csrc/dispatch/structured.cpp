@@ -3,6 +3,7 @@
 #include <ATen/EmptyTensor.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/as_strided_native.h>
+#include <ATen/ops/result_type.h>
 #include <c10/core/Allocator.h>
 
 #include <algorithm>
@@ -164,6 +165,11 @@ bool meta_of_alike(at::TensorIteratorBase& iterator, Output& output, Variant var
   iterator.*Members::common_dtype = first.scalar_type();
   iterator.*Members::common_device = first.device();
   return true;
+}
+
+at::Scalar alpha_of(const at::Tensor& self, const at::Tensor& other, const at::Scalar& alpha) {
+  const bool of_truths = alpha.isBoolean() && at::result_type(self, other) == at::kBool;
+  return of_truths ? at::Scalar(int64_t{alpha.toBool()}) : alpha;
 }
 
 void copy_proxies(at::ArrayRef<Output> outputs) {

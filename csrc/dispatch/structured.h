@@ -48,6 +48,10 @@ void set_output(Output& output, Variant variant, at::IntArrayRef sizes, at::IntA
 bool meta_of_alike(at::TensorIteratorBase& iterator, Output& output, Variant variant, Result result,
                    at::ArrayRef<const at::Tensor*> inputs);
 
+/// The alpha of add.out, which the front-end checks against the dtype of out=. Stock's CPU has put
+/// a temporary of the operands' dtype in its place by then: among truth values it may be one too.
+at::Scalar alpha_of(const at::Tensor& self, const at::Tensor& other, const at::Scalar& alpha);
+
 /// After the kernel: what was computed aside goes to where it was asked for.
 void copy_proxies(at::ArrayRef<Output> outputs);
 

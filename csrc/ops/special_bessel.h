@@ -239,8 +239,13 @@ ALT_FN T airy_ai(T x) {
     const T t = T(2.0) * ratio * ratio * ratio - T(1.0);
     const T sin = math::sin(zeta);
     const T cos = math::cos(zeta);
-    const T wave = chebyshev(tables::airy_p, t) * (cos + sin) +
-                   chebyshev(tables::airy_q, t) / zeta * (sin - cos);
+    // From 2^53 on zeta is not known to an eighth of a turn: one more is lost, as stock loses it.
+    const T sum = branch(
+        zeta > T(9007199254740992.0),
+        [&] { return T(1.41421356237309504880) * math::sin(zeta + T(kPi / 4)); },
+        [&] { return cos + sin; });
+    const T wave =
+        chebyshev(tables::airy_p, t) * sum + chebyshev(tables::airy_q, t) / zeta * (sin - cos);
     return wave / math::sqrt(T(2 * kPi) * root);
   };
   const auto middle = [&] {

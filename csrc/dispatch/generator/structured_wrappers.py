@@ -36,6 +36,8 @@ SCALARS_REACH_THE_STUB = {
     "softplus_backward",
     "threshold_backward",
 }
+# Structured operators whose front-end checks alpha against the dtype of out=.
+CHECK_ALPHA = {"add.Tensor", "sub.Tensor"}
 # Structured operators whose iterators have the operands in another order than the schema.
 OPERANDS = {"threshold_backward": ["self", "grad_output"]}
 
@@ -127,6 +129,9 @@ def structured_variant(
     operator = f"alt::structured::Operator<{parent}, {len(f.func.returns)}>"
     constructor = ", ".join([f"alt::structured::Variant::{variant}", *outputs])
     body = [*guards(f), f"{operator} op({constructor});"]
+    alpha_checked = kind is SchemaKind.out and str(g.functional.func.name) in CHECK_ALPHA
+    if alpha_checked:
+        body.append("const at::Scalar alpha = alt::structured::alpha_of(self, other, given);")
 
     context: list[Binding | Expr] = list(NativeSignature(f.func, symint=False).arguments())
     meta_call = call("op.meta", translate(context, structured.meta_arguments(g), method=False))
@@ -154,7 +159,8 @@ def structured_variant(
     if kind is not SchemaKind.functional:
         body.append("op.copy_proxies();")
     body.append(f"return {returned(f)};")
-    return define(f, False, body)
+    text = define(f, False, body)
+    return text.replace("Scalar & alpha", "Scalar & given") if alpha_checked else text
 
 
 def structured_group(
