@@ -40,6 +40,11 @@ template <class T>
 void gemm_blocked(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
                   int64_t c_stride);
 
+/// The same of small matrices, in the calling thread. False, with nothing done, for others.
+template <class T>
+bool gemm_small(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
+                int64_t c_stride);
+
 /// C = A B, or C += A B, of bfloat16 with sums in float. Only where has_gemm_bfloat16().
 void gemm_bfloat16(int64_t m, int64_t n, int64_t k, Matrix<at::BFloat16> a, Matrix<at::BFloat16> b,
                    bool add, float* c, int64_t c_stride);

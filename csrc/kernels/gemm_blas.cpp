@@ -166,6 +166,10 @@ void gemm_in_thread(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matri
 template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
           int64_t c_stride) {
+  if constexpr (std::is_floating_point_v<T>) {
+    const bool plain = alpha == T(1) && (beta == T(0) || beta == T(1));
+    if (plain && gemm_small(m, n, k, a, b, beta == T(1), c, c_stride)) return;
+  }
   for_strips(m, n, k, a, b, c, c_stride,
              [&](int64_t rows, int64_t columns, Matrix<T> left, Matrix<T> right, T* to) {
                gemm_in_thread(rows, columns, k, alpha, left, right, beta, to, c_stride);

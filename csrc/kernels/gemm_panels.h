@@ -157,6 +157,36 @@ void transpose(Vec<T> (&rows)[Vec<T>::size]) {
   }
 }
 
+/// `count` columns of B in a group: to[k * width + lane], zero where there is no column. Columns
+/// that lie along k are transposed in registers, a square of a vector's side at a time.
+template <class T>
+void pack_group(const T* from, int64_t k_stride, int64_t column_stride, int count, int64_t depth,
+                int64_t width, T* to) {
+  constexpr int64_t side = Vec<T>::size;
+  if (column_stride == 1) {
+    for (int64_t k = 0; k < depth; ++k) {
+      (count == side ? Vec<T>::load(from + k * k_stride)
+                     : kernels::load_lanes(from + k * k_stride, count))
+          .store(to + k * width);
+    }
+    return;
+  }
+  int64_t k = 0;
+  for (; k_stride == 1 && count > side / 2 && k + side <= depth; k += side) {
+    Vec<T> square[side];
+    for (int64_t lane = 0; lane < side; ++lane) {
+      square[lane] = lane < count ? Vec<T>::load(from + lane * column_stride + k) : Vec<T>(T(0));
+    }
+    transpose<T>(square);
+    for (int64_t row = 0; row < side; ++row) square[row].store(to + (k + row) * width);
+  }
+  for (; k < depth; ++k) {
+    for (int lane = 0; lane < side; ++lane) {
+      to[k * width + lane] = lane < count ? from[k * k_stride + lane * column_stride] : T(0);
+    }
+  }
+}
+
 /// A matrix B in panels: element (k, column) comes from source[k * k_stride + column *
 /// column_stride].
 template <class T>
@@ -174,8 +204,8 @@ class Packed {
         for (int g = 0; g < groups; ++g) {
           const int64_t first = column(p, g);
           const auto count = static_cast<int>(std::clamp<int64_t>(end(g) - first, 0, Vec<T>::size));
-          copy(source + first * column_stride, k_stride, column_stride, count,
-               to + p * depth * width() + g * Vec<T>::size);
+          pack_group(source + first * column_stride, k_stride, column_stride, count, depth, width(),
+                     to + p * depth * width() + g * Vec<T>::size);
         }
       }
     });
@@ -211,33 +241,6 @@ class Packed {
     return at::empty(
         {elements},
         at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value).device(at::kPrivateUse1));
-  }
-
-  // Columns that lie along k are transposed in registers, a square of a vector's side at a time.
-  void copy(const T* from, int64_t k_stride, int64_t column_stride, int count, T* to) const {
-    if (column_stride == 1) {
-      for (int64_t k = 0; k < depth_; ++k) {
-        (count == Vec<T>::size ? Vec<T>::load(from + k * k_stride)
-                               : kernels::load_lanes(from + k * k_stride, count))
-            .store(to + k * width());
-      }
-      return;
-    }
-    constexpr int64_t side = Vec<T>::size;
-    int64_t k = 0;
-    for (; k_stride == 1 && count == side && k + side <= depth_; k += side) {
-      Vec<T> square[side];
-      for (int64_t lane = 0; lane < side; ++lane) {
-        square[lane] = Vec<T>::load(from + lane * column_stride + k);
-      }
-      transpose<T>(square);
-      for (int64_t row = 0; row < side; ++row) square[row].store(to + (k + row) * width());
-    }
-    for (; k < depth_; ++k) {
-      for (int lane = 0; lane < side; ++lane) {
-        to[k * width() + lane] = lane < count ? from[k * k_stride + lane * column_stride] : T(0);
-      }
-    }
   }
 
   int64_t depth_;
