@@ -319,7 +319,13 @@ def test_limits_are_of_the_best_place(monkeypatch) -> None:
 def test_two_rows_into_a_table_json_and_a_page(tmp_path: Path, capsys) -> None:
     files = [tmp_path / "new" / "b.json", tmp_path / "new" / "b.html"]
     only = ["--only", "dispatch/add/16", "--only", "gemm/mm/16x16x16"]
-    assert bench(*only, "--json", str(files[0]), "--html", str(files[1])) == 0
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{summary.PART.begin}\nold\n{summary.PART.end}\nafter\n")
+    outputs = ["--json", str(files[0]), "--html", str(files[1]), "--markdown", str(page)]
+    assert bench(*only, *outputs) == 0
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert re.search(r"^\| dispatch \| 1 \| \d+\.\d\d \|", text, re.MULTILINE)
 
     printed = capsys.readouterr().out
     assert re.search(

@@ -294,7 +294,7 @@ def test_fuzz_agrees(tmp_path: Path) -> None:
 
 def test_totals_replace_those_in_a_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{summary.BEGIN_MARK}\nold\n{summary.END_MARK}\nafter\n")
+    page.write_text(f"before\n{summary.PART.begin}\nold\n{summary.PART.end}\nafter\n")
     arguments = ["optimizers", "--only", "SGD", "--dtypes", "float32", "--variants", "default"]
     html = tmp_path / "report.html"
     report = ["--markdown", str(page), "--html", str(html), "--jobs", "1", "--quiet"]

@@ -35,6 +35,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     parser.add_argument("--html", type=Path, metavar="OUT", help="write the report there")
     parser.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="PAGE",
+        help="put the summary in the page, between its lines of 'speed by group'",
+    )
+    parser.add_argument(
         "--rivals",
         metavar="NAMES",
         help="of stock, compile (torch.compile) and cuda, comma separated; the first one counts",
@@ -136,14 +142,18 @@ def _profile(options: argparse.Namespace, rows: list[Scenario]) -> int:
 def _measure(options: argparse.Namespace, rows: list[Scenario]) -> int:
     from altbackend.bench import records, report, session, summary
 
+    if options.markdown:
+        summary.PART.check(options.markdown)
     found: Run = session.run(options, rows)
     if options.json:
         records.write(options.json, found)
     if options.html:
         options.html.parent.mkdir(parents=True, exist_ok=True)
         options.html.write_text(report.page(found))
+    if options.markdown:
+        summary.PART.write(options.markdown, summary.markdown(found))
     print(summary.text(found))
-    for path in (options.json, options.html):
+    for path in (options.json, options.html, options.markdown):
         if path:
             print(f"written: {path}")
     sys.stdout.flush()

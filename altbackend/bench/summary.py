@@ -7,9 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from altbackend._page import Part
 from altbackend.bench.load import NOISY
 from altbackend.bench.records import Row, Run
 
+PART = Part("speed by group")
 LARGE = 1 << 20  # elements
 BUSY_LIMIT = 2.5  # times slower with a core taken, which is worth a word
 
@@ -99,6 +101,29 @@ def _against(run: Run, rival: str) -> list[str]:
                 f"{found.lowest:.2f} {found.slowest}"
             )
     return lines if len(lines) > 1 else [f"{rival}: no row was timed"]
+
+
+def markdown(run: Run) -> str:
+    """The table that the README shows, against the rival that counts."""
+    rival = run.rivals[0] if run.rivals else ""
+    lines = [
+        f"| {rival}/alt, by group | rows | geomean | below 1 | the slowest row |",
+        "|---|---|---|---|---|",
+    ]
+    for name, rows in parts(run).items():
+        if found := summarize(rows, rival):
+            lines.append(
+                f"| {name} | {found.rows} | {found.geomean:.2f} | {found.below} "
+                f"| {found.lowest:.2f} `{found.slowest}` |"
+            )
+    where = run.environment
+    lines += [
+        "",
+        *remarks(run),
+        f"Measured {where['date'][:10]} with torch {where['torch']}, {where['threads']} threads, "
+        f"on {where['processor']}{', a sample of the rows (--quick)' if where['quick'] else ''}.",
+    ]
+    return "\n".join(lines)
 
 
 def remarks(run: Run) -> list[str]:

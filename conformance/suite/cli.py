@@ -71,7 +71,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="PAGE",
         help="put the totals in the page, between the lines "
-        f"{summary.BEGIN_MARK} and {summary.END_MARK}",
+        f"{summary.PART.begin} and {summary.PART.end}",
     )
     parser.add_argument("--quick", action="store_true", help="a fixed sample, under 3 minutes")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -104,11 +104,12 @@ class Progress:
 
 def run(checks: Sequence[Check], options: argparse.Namespace) -> int:
     """Runs checks, judges the records against the expectations and reports; the exit status."""
-    if options.markdown and not (
-        options.markdown.is_file() and summary.has_marks(options.markdown.read_text())
-    ):
-        print(f"{options.markdown} has no lines {summary.BEGIN_MARK} and {summary.END_MARK}")
-        return 2
+    if options.markdown:
+        try:
+            summary.PART.check(options.markdown)
+        except ValueError as wrong:
+            print(wrong)
+            return 2
     began = time.monotonic()
     found: list[Record] = []
     for check in checks:
@@ -126,7 +127,7 @@ def run(checks: Sequence[Check], options: argparse.Namespace) -> int:
     if options.markdown:
         totals = summary.markdown(environment, found, verdict)
         totals += "\n\n" + fallbacks.markdown(fell_back)
-        options.markdown.write_text(summary.between_marks(options.markdown.read_text(), totals))
+        summary.PART.write(options.markdown, totals)
     print(summary.text(found, verdict))
     if not found:
         print("no cell ran")

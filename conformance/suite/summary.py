@@ -9,13 +9,13 @@ from collections import Counter, defaultdict
 
 import torch
 
+from altbackend._page import Part
 from conformance.suite.expectations import Verdict
 from conformance.suite.judge import MEANING, Rule
 from conformance.suite.records import Ran, Record, Status
 
 MOST_SHOWN = 60
-BEGIN_MARK = "<!-- conformance totals -->"
-END_MARK = "<!-- end of conformance totals -->"
+PART = Part("conformance totals")
 
 
 def environment(seconds: float, options: argparse.Namespace) -> dict:
@@ -90,18 +90,6 @@ def text(records: list[Record], verdict: Verdict) -> str:
     if verdict.expected:
         lines.append(f"{len(verdict.expected)} failures are expected (expectations.yaml)")
     return "\n".join(lines)
-
-
-def has_marks(page: str) -> bool:
-    """Whether the page has a place for the totals."""
-    return 0 <= page.find(BEGIN_MARK) < page.find(END_MARK)
-
-
-def between_marks(page: str, totals: str) -> str:
-    """The page with the totals in their place."""
-    before, rest = page.split(BEGIN_MARK, 1)
-    _, after = rest.split(END_MARK, 1)
-    return f"{before}{BEGIN_MARK}\n{totals}\n{END_MARK}{after}"
 
 
 def accuracy_sentence(records: list[Record]) -> str:
