@@ -1,6 +1,7 @@
 """Convolutions: geometry, groups, transposed, dtypes, memory formats, double backward, errors."""
 
 import random
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -207,12 +208,36 @@ def test_noncontiguous():
     assert_agrees(lambda x, w: F.conv2d(x, w.expand(4, 3, 3, 3)), x, w, strides=False)
 
 
-def test_weight_gradient_is_deterministic():
-    x, w, g = copy_to(
-        (torch.randn(13, 4, 20, 20), torch.randn(6, 4, 3, 3), torch.randn(13, 6, 18, 18)), "alt"
-    )
-    results = [torch.nn.grad.conv2d_weight(x, w.shape, g) for _ in range(5)]
-    assert all(torch.equal(r, results[0]) for r in results)
+def run_with_threads(count: int, run: Callable[[], list[torch.Tensor]]) -> list[torch.Tensor]:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count)
+        return run()
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("image", "weight", "keywords"),
+    [
+        ((13, 4, 20, 20), (6, 4, 3, 3), {}),  # by places
+        ((5, 24, 20, 20), (40, 24, 3, 3), {"padding": 1}),  # by channels
+        ((30, 70, 3, 3), (70, 70, 3, 3), {"padding": 1}),  # several images at once
+        ((4, 30, 9, 9), (30, 1, 3, 3), {"groups": 30, "stride": 2}),
+    ],
+)
+def test_bits_do_not_depend_on_threads(image, weight, keywords):
+    x, w = copy_to((torch.randn(image), torch.randn(weight)), "alt")
+    x, w = x.requires_grad_(), w.requires_grad_()
+
+    def run() -> list[torch.Tensor]:
+        y = F.conv2d(x, w, **keywords)
+        return [y.detach(), *torch.autograd.grad(y.square().sum(), (x, w))]
+
+    expected = run_with_threads(1, run)
+    for threads in (2, 3, 2):
+        for a, b in zip(run_with_threads(threads, run), expected, strict=True):
+            assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize(

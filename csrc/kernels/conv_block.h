@@ -12,9 +12,10 @@
 
 namespace alt::kernels::conv {
 
-/// Most rows of a block: each has a pointer of its own, of which the processor holds about ten.
+/// Most rows of a block. Of one vector more would not help: each row's load feeds one
+/// multiplication, so it is the loads that it waits for.
 constexpr int gathered_rows(int groups) {
-  return std::min(blas::kAccumulators / groups, 8);
+  return std::min(blas::kAccumulators / groups, groups == 1 ? 8 : 12);
 }
 
 /// How the channels of a group are cut into panels.
