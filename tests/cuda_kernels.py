@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from cuda_simulator import Guarded, dtype_name, launch, simulate
@@ -31,8 +31,7 @@ class Family:
         self.prefixes = {key: f"kernel{i}_" for i, key in enumerate(self.keys)}
         self.library = simulate(self.text())
         self.record = failure.Failure()
-        pointer = ctypes.c_void_p.in_dll(self.library, "alt_failure")
-        pointer.value = ctypes.addressof(self.record)
+        self.library.listen(self.record)
 
     def text(self) -> str:
         return kernels.entries(self.keys, self.prefixes.values())
@@ -47,12 +46,26 @@ class Family:
         *,
         grid: Sequence[int] = (2,),
         block: Sequence[int] = (64,),
+        beside: Sequence[Any] = (),
+        tables: Sequence[torch.Tensor] = (),
         backwards: bool = False,
     ) -> None:
-        """One launch; what it wrote outside of a Guarded is an error, as is what it reported."""
+        """One launch; what it wrote outside of a Guarded is an error, as is what it reported.
+
+        `beside` are tensors whose addresses the kernel has otherwise than as its tensors.
+        """
         key = kernels.key(name, *(dtype_name(d) for d in dtypes))
         made = arguments.kernel([as_args(t) for t in tensors], integers, numbers)
-        launch(self.library, self.prefixes[key] + name, made, grid, block, backwards=backwards)
+        launch(
+            self.library,
+            self.prefixes[key] + name,
+            made,
+            grid,
+            block,
+            tensors=[*tensors, *beside],
+            tables=tables,
+            backwards=backwards,
+        )
         for t in tensors:
             if isinstance(t, Guarded):
                 t.check()

@@ -1,4 +1,7 @@
-"""Compiles CUDA kernels with g++ and runs them on the CPU (tests/cuda_simulation/cuda.h)."""
+"""Compiles CUDA kernels with g++ and runs them on the CPU (tests/cuda_simulation/cuda.h).
+
+With ALT_CUDA_TESTS=gpu the same tests run them on a GPU instead (tests/cuda_gpu.py).
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,36 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from cuda_gpu import Gpu, nested
 
 from altbackend.cuda.compile import INCLUDE_PATHS
 
 HERE = Path(__file__).parent / "cuda_simulation"
 BUILD = Path(__file__).parent.parent / "build" / "cuda_simulation"
 CANARY = 0x5A
+ON_GPU = os.environ.get("ALT_CUDA_TESTS") == "gpu"
+
+
+@functools.cache
+def gpu() -> Gpu:
+    return Gpu()
+
+
+class Library:
+    """Compiled kernels."""
+
+    def __init__(self, source: str):
+        self.source = source
+        self.simulated = None if ON_GPU else simulated(source)
+
+    def listen(self, record: ctypes.Structure | None) -> None:
+        """Where the kernels are to write failures. On a GPU they have a record of their own."""
+        if self.simulated is not None:
+            address = None if record is None else ctypes.addressof(record)
+            ctypes.c_void_p.in_dll(self.simulated, "alt_failure").value = address
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -24,7 +49,12 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 @functools.cache
-def simulate(source: str) -> ctypes.CDLL:
+def simulate(source: str) -> Library:
+    """The kernels of `source`, ready to be launched."""
+    return Library(source)
+
+
+def simulated(source: str) -> ctypes.CDLL:
     """The kernels of `source` as functions of a library. Unoptimised: they are run once."""
     folders = [HERE, *INCLUDE_PATHS]
     headers = [p for f in folders for p in sorted(f.rglob("*")) if p.suffix in (".h", ".cuh")]
@@ -46,17 +76,25 @@ def simulate(source: str) -> ctypes.CDLL:
 
 
 def launch(
-    library: ctypes.CDLL,
+    library: Library,
     name: str,
     arguments: ctypes.Structure,
     grid: Sequence[int] = (1,),
     block: Sequence[int] = (128,),
     *,
+    tensors: Sequence[Any] = (),
+    tables: Sequence[torch.Tensor] = (),
     backwards: bool = False,
 ) -> None:
-    """Runs one kernel over its grid, threads in order or last to first."""
+    """Runs one kernel over its grid; simulated, threads in order or last to first.
+
+    `tensors` are all that it reads and writes, and `tables` those of them that hold addresses.
+    """
     dims = [*(list(grid) + [1, 1])[:3], *(list(block) + [1, 1])[:3]]
-    kernel = getattr(library, name)
+    if library.simulated is None:
+        gpu().launch(library.source, name, arguments, dims, nested(tensors), tables)
+        return
+    kernel = getattr(library.simulated, name)
     kernel.restype = ctypes.c_char_p
     error = kernel(ctypes.byref(arguments), (ctypes.c_uint * 6)(*dims), int(backwards))
     assert error is None, f"{name}: {error.decode()}"

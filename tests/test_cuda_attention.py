@@ -81,6 +81,7 @@ def test_agrees_with_stock(
         [scale],
         grid=(-(-queries // WARPS), heads, batch),
         block=block,
+        beside=[log, delta],
     )
     family.run(
         "attention_backward_key",
@@ -90,6 +91,7 @@ def test_agrees_with_stock(
         [scale],
         grid=(-(-keys // WARPS), heads, batch),
         block=block,
+        beside=[log, delta],
     )
     for name, ours, theirs in zip("qkv", found, wanted, strict=True):
         assert_near(ours.tensor, theirs.to(dtype), 2 * bound, f"gradient of {name}, {mask}")

@@ -29,7 +29,17 @@ def launch(family: Family, name: str, dtype, lists: list[list], integers, number
             words[i, k] = 0 if t is None else t.data_ptr()
         blocks += [(i, start) for start in range(0, tensors[0].numel(), CHUNK)]
     table = torch.tensor(blocks)
-    family.run(name, (dtype,), [words, table], integers, numbers, grid=(len(blocks),), block=(128,))
+    family.run(
+        name,
+        (dtype,),
+        [words, table],
+        integers,
+        numbers,
+        grid=(len(blocks),),
+        block=(128,),
+        beside=[t for tensors in lists for t in tensors],
+        tables=[words],
+    )
 
 
 ADAM: list[dict[str, Any]] = [

@@ -16,7 +16,7 @@ import pytest
 import torch
 from agreement import TOLERANCE, noncontiguous
 from cuda_pointwise_cases import DIRECT, NAMES
-from cuda_simulator import Guarded, assert_near, dtype_name, launch, simulate
+from cuda_simulator import ON_GPU, Guarded, assert_near, dtype_name, launch, simulate
 
 from altbackend.cuda import arguments, dtypes, failure, pointwise, table
 from altbackend.cuda.errors import CudaError
@@ -205,7 +205,8 @@ def run(library, entry: str, c: Case) -> None:
         arguments_, len(outputs), [t.element_size() for t in operands], pointwise.lanes(c.key)
     ):
         return
-    launch(compiled, prefixes[c.key] + entry, arguments_, grid=(2,), block=(32,))
+    name = prefixes[c.key] + entry
+    launch(compiled, name, arguments_, grid=(2,), block=(32,), tensors=[*outputs, *c.operands])
     row = ROWS[c.key.name]
     for given, expected in zip(outputs, c.expected, strict=True):
         given.check()
@@ -281,7 +282,8 @@ class Sizes(ctypes.Structure):
 
 def test_arguments_are_laid_out_as_in_the_kernels() -> None:
     found = torch.zeros(9, dtype=torch.int64)
-    launch(simulate(LAYOUT), "layout", Sizes(found.data_ptr()), block=(1,))
+    given = Sizes(found.data_ptr())
+    launch(simulate(LAYOUT), "layout", given, block=(1,), tensors=[found])
     p = arguments.PointwiseArgs
     assert found.tolist() == [
         ctypes.sizeof(arguments.TensorArgs),
@@ -296,25 +298,22 @@ def test_arguments_are_laid_out_as_in_the_kernels() -> None:
     ]
 
 
+@pytest.mark.skipif(ON_GPU, reason="undefined on a GPU")
 def test_simulation_sees_a_barrier_that_a_thread_misses() -> None:
     with pytest.raises(AssertionError, match="a barrier that some threads do not reach"):
         launch(simulate(LAYOUT), "stuck", Sizes(0), block=(8,))
 
 
-def listening(library: ctypes.CDLL) -> failure.Failure:
-    """A record that the kernels of `library` write their failures to."""
-    record = failure.Failure()
-    ctypes.c_void_p.in_dll(library, "alt_failure").value = ctypes.addressof(record)
-    return record
-
-
 def test_division_by_zero_is_reported(library) -> None:
     compiled, prefixes = library
-    record = listening(compiled)
+    record = failure.Failure()
+    compiled.listen(record)
     zero = torch.zeros(3, dtype=torch.int64)
     key = pointwise.key("remainder_stub", "int64", ["int64"], ["int64", "int64"])
     made = arguments.pointwise([zero.data_ptr()] * 3, (3,), [(1,)] * 3)
-    launch(compiled, prefixes[key] + "strided", made)
-    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
-        failure.check(record)
-    ctypes.c_void_p.in_dll(compiled, "alt_failure").value = None
+    try:
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            launch(compiled, prefixes[key] + "strided", made, tensors=[zero])
+            failure.check(record)
+    finally:
+        compiled.listen(None)

@@ -145,10 +145,20 @@ def run(library, c: Case, *, backwards: bool) -> list[torch.Tensor]:
     parts = Guarded(room, torch.uint8)
     made.arguments.parts = parts.tensor.data_ptr()
     prefix = prefixes[c.key]
-    launch(compiled, prefix + "reduce", made.arguments, made.grid, made.block, backwards=backwards)
+    tensors = [c.x, *outputs, parts]
+    given = made.arguments
+    launch(
+        compiled,
+        prefix + "reduce",
+        given,
+        made.grid,
+        made.block,
+        tensors=tensors,
+        backwards=backwards,
+    )
     if made.splits > 1:
-        blocks = -(-made.arguments.outputs // 128)
-        launch(compiled, prefix + "finish", made.arguments, (blocks,), (128,))
+        blocks = (-(-given.outputs // 128),)
+        launch(compiled, prefix + "finish", given, blocks, (128,), tensors=tensors)
     for guarded in (*outputs, parts):
         guarded.check()
     return [o.tensor for o in outputs]
