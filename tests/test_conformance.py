@@ -21,7 +21,7 @@ from conformance.ops import database
 from conformance.ops.context import Context
 from conformance.ops.truth import no_further
 from conformance.ops.worker import SUITE
-from conformance.suite import expectations, fallbacks, summary
+from conformance.suite import expectations, fallbacks, report, summary
 from conformance.suite.cells import run_cell
 from conformance.suite.expectations import Expectation, judge
 from conformance.suite.outcome import Difference, Outcome, Tolerance, compare_errors
@@ -340,8 +340,10 @@ def record_of(status: Status) -> Record:
 
 
 def test_stale_expectations_fail_the_run() -> None:
-    known = Expectation("ops", "add", "*", "*", "a difference with a reason")
-    assert judge([record_of(Status.FAILED)], [known]).good
+    known = Expectation("ops", ("sub", "a*d"), "*", "*", "a difference with a reason")
+    verdict = judge([record_of(Status.FAILED)], [known])
+    assert verdict.good
+    assert report.known(verdict) == [["ops", "sub, a*d", "*", "*", 1, known.reason]]
     assert not judge([record_of(Status.PASSED)], [known]).good
     assert judge([], [known]).good  # its cells were not part of the run
 

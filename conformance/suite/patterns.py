@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Sequence
 
 
-def matches(value: str, patterns: str | list[str]) -> bool:
+def matches(value: str, patterns: str | Sequence[str]) -> bool:
     """Whether a pattern, or any of several, means ``value``."""
     if isinstance(patterns, str):
         patterns = [patterns]

@@ -72,7 +72,9 @@ def accuracy_points(records: list[Record]) -> list[list]:
 def known(verdict: Verdict) -> list[list]:
     """[suite, entry, dtype, variant, cells, reason] of each expectation that this run met."""
     met = Counter(expectation for expectation, _ in verdict.met)
-    return [[e.suite, e.entry, e.dtype, e.variant, n, e.reason] for e, n in met.items()]
+    return [
+        [e.suite, ", ".join(e.entries), e.dtype, e.variant, n, e.reason] for e, n in met.items()
+    ]
 
 
 def page(environment: dict, records: list[Record], verdict: Verdict) -> str:
