@@ -10,6 +10,7 @@
 #include <ATen/ops/diff.h>
 
 #include <algorithm>
+#include <array>
 #include <tuple>
 #include <vector>
 
@@ -35,6 +36,15 @@ struct Axis {
         right(data[bins]) {}
 
   bool holds(T x) const { return x >= left && x <= right; }
+
+  /// As `bin`, by division; where there is none, `bins`.
+  int32_t even_bin(T x) const {
+    const auto count = static_cast<int32_t>(bins);
+    const T scaled = (x - left) * static_cast<T>(bins) / (right - left);
+    const bool inside = holds(x) && scaled >= T(0);
+    const auto position = static_cast<int32_t>(inside ? scaled : T(0));
+    return inside ? std::min(position, count - 1) : count;
+  }
 
   int64_t bin(T x, Search search) const {
     int64_t position;
@@ -80,6 +90,23 @@ int64_t place_of(const std::vector<Axis<T>>& axes, const T* point, int64_t strid
   return place;
 }
 
+/// Adds the elements of a row to one axis' bins that are evenly spaced: a block's places first, in
+/// lanes, then the counts. `bins` takes those outside.
+template <class T>
+void count_evenly(const Axis<T>& axis, const T* data, int64_t n, std::vector<int32_t>& counts) {
+  constexpr int64_t kBlock = 256;
+  std::array<int32_t, kBlock> places;
+  for (int64_t first = 0; first < n; first += kBlock) {
+    const int64_t size = std::min(kBlock, n - first);
+    for (int64_t i = 0; i < size; ++i) {
+      places[static_cast<size_t>(i)] = axis.even_bin(data[first + i]);
+    }
+    for (int64_t i = 0; i < size; ++i) {
+      ++counts[static_cast<size_t>(places[static_cast<size_t>(i)])];
+    }
+  }
+}
+
 /// How many parts the points are counted in: a histogram must not cost more than its points.
 int64_t count_parts(int64_t points, int64_t bins) {
   return std::clamp<int64_t>(points / std::max<int64_t>(bins, 1 << 14), 1, 64);
@@ -95,8 +122,17 @@ void count(const Tensor& points, const Tensor& weight, const std::vector<Axis<T>
   std::vector<A> counts(static_cast<size_t>(parts * bins), A(0));
   const T* data = points.const_data_ptr<T>();
   const T* weights = weight.defined() ? weight.const_data_ptr<T>() : nullptr;
+  const bool evenly = search == Search::Linear && axes.size() == 1 && !weights &&
+                      points.stride(0) == 1 && std::max(bins, part) < (1 << 30);
   parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
+    std::vector<int32_t> whole;
     for (int64_t p = begin; p < end; ++p) {
+      if (evenly) {
+        whole.assign(static_cast<size_t>(bins + 1), 0);
+        count_evenly(axes[0], data + p * part, std::min(part, points.size(0) - p * part), whole);
+        std::copy_n(whole.begin(), bins, counts.begin() + p * bins);
+        continue;
+      }
       for (int64_t i = p * part; i < std::min((p + 1) * part, points.size(0)); ++i) {
         const int64_t place = place_of(axes, data + i * points.stride(0), points.stride(1), search);
         if (place >= 0) {

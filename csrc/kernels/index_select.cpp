@@ -51,19 +51,39 @@ void check_index_vector(const char* name, const at::Tensor& index) {
               "(): Expected dtype int32 or int64 for index");
 }
 
+/// Rows of one block. Which rows come next is known, and the processor cannot guess it.
+template <class T, class Index>
+void select_block(T* out, const T* self, const Index* index, int64_t count, int64_t inner) {
+  if (inner == 1) {
+    for (int64_t k = 0; k < count; ++k) {
+      out[k] = self[index[k]];
+    }
+    return;
+  }
+  constexpr int64_t kAhead = 4, kLine = 64;
+  const auto bytes = static_cast<size_t>(inner) * sizeof(T);
+  for (int64_t k = 0; k < count; ++k) {
+    if (bytes <= 4096 && k + kAhead < count) {
+      const auto* next = reinterpret_cast<const char*>(self + index[k + kAhead] * inner);
+      for (size_t line = 0; line < bytes; line += kLine) {
+        __builtin_prefetch(next + line);
+      }
+    }
+    std::memcpy(static_cast<void*>(out + k * inner), self + index[k] * inner, bytes);
+  }
+}
+
 template <class T, class Index>
 void select_runs(T* out, const T* self, const Index* index, const Cut& from, int64_t count) {
   const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, from.inner));
   parallel_for(0, from.outer * count, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
+    for (int64_t row = begin; row < end;) {
       const int64_t block = row / count;
-      const T* source = self + (block * from.size + index[row % count]) * from.inner;
-      if (from.inner == 1) {
-        out[row] = *source;
-      } else {
-        std::memcpy(static_cast<void*>(out + row * from.inner), source,
-                    static_cast<size_t>(from.inner) * sizeof(T));
-      }
+      const int64_t first = row - block * count;
+      const int64_t last = std::min(count, first + end - row);
+      select_block(out + row * from.inner, self + block * from.size * from.inner, index + first,
+                   last - first, from.inner);
+      row += last - first;
     }
   });
 }
@@ -72,7 +92,8 @@ void select_runs(T* out, const T* self, const Index* index, const Cut& from, int
 template <class T, class Index, class Update>
 void update_runs(T* self, const T* source, const Index* index, const Cut& cut, int64_t count,
                  Update&& update) {
-  const int64_t grain = std::max<int64_t>(16, kGrain / std::max<int64_t>(1, count));
+  // Pieces of a row narrower than a few cache lines would cost more than they share out.
+  const int64_t grain = std::max<int64_t>(64, kGrain / std::max<int64_t>(1, count));
   parallel_for(0, cut.outer * cut.inner, grain, [&](int64_t begin, int64_t end) {
     while (begin < end) {
       const int64_t block = begin / cut.inner;

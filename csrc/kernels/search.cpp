@@ -8,8 +8,11 @@
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
 #include <optional>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "kernels/operands.h"
 #include "loops/dtype.h"
@@ -21,25 +24,24 @@ namespace {
 using RealTypes = concat_t<IntegralTypes, FloatingAndHalfTypes>;
 using Side = std::optional<std::string_view>;
 
-constexpr int64_t kGrain = 200;
+constexpr int64_t kGrain = 1024;
 
 /// How many of the `n` boundaries lie below `value` (or are equal, from the right). NaN lies above
 /// all numbers.
 template <class T>
 int64_t search(const T* boundaries, const int64_t* order, int64_t n, T value, bool right) {
+  const auto is_before = [&](int64_t position) {
+    const T boundary = boundaries[order != nullptr ? order[position] : position];
+    return right ? !(boundary > value) : !(boundary >= value);
+  };
+  // Halves without a branch, so that the searches of several values overlap.
   int64_t begin = 0;
-  int64_t end = n;
-  while (begin < end) {
-    const int64_t middle = begin + (end - begin) / 2;
-    const T boundary = boundaries[order != nullptr ? order[middle] : middle];
-    const bool before = right ? !(boundary > value) : !(boundary >= value);
-    if (before) {
-      begin = middle + 1;
-    } else {
-      end = middle;
-    }
+  for (int64_t size = n; size > 1;) {
+    const int64_t half = size / 2;
+    begin += is_before(begin + half - 1) ? half : 0;
+    size -= half;
   }
-  return begin;
+  return n > 0 && is_before(begin) ? begin + 1 : begin;
 }
 
 template <class T, class Out>
@@ -67,6 +69,51 @@ at::Tensor empty_result(const at::TensorOptions& options, bool out_int32) {
 
 at::Tensor as_tensor(const at::Scalar& value, const at::Tensor& like) {
   return at::native::searchsorted_scalar_tensor(value, like.device());
+}
+
+/// The least and the greatest of n > 0 integers.
+template <class T>
+std::pair<T, T> extremes(const T* value, int64_t n) {
+  std::mutex mutex;
+  std::pair<T, T> all{value[0], value[0]};
+  parallel_for(0, n, 1 << 15, [&](int64_t begin, int64_t end) {
+    T least = value[begin], greatest = value[begin];
+    for (int64_t i = begin; i < end; ++i) {
+      least = std::min(least, value[i]);
+      greatest = std::max(greatest, value[i]);
+    }
+    const std::lock_guard lock(mutex);
+    all = {std::min(all.first, least), std::max(all.second, greatest)};
+  });
+  return all;
+}
+
+/// Counts in a few parts, each into counters of its own, so that those stay in the caches; counters
+/// must not cost more than elements.
+template <class T>
+void count_values(const T* value, int64_t n, int64_t* count, int64_t bins) {
+  const int64_t parts =
+      std::clamp<int64_t>(n / std::max<int64_t>(4 * bins, 1 << 15), 1, 4 * num_threads());
+  if (parts == 1) {
+    for (int64_t i = 0; i < n; ++i) {
+      ++count[value[i]];
+    }
+    return;
+  }
+  const int64_t part = (n + parts - 1) / parts;
+  std::vector<int64_t> counts(static_cast<size_t>(parts * bins), 0);
+  parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      int64_t* const own = counts.data() + p * bins;
+      const T* const last = value + std::min(n, (p + 1) * part);
+      for (const T* next = value + p * part; next < last; ++next) {
+        ++own[*next];
+      }
+    }
+  });
+  for (int64_t k = 0; k < parts * bins; ++k) {
+    count[k % bins] += counts[static_cast<size_t>(k)];
+  }
 }
 
 }  // namespace
@@ -176,11 +223,11 @@ at::Tensor bincount(const at::Tensor& self, const std::optional<at::Tensor>& wei
     const auto values = self.contiguous();
     const T* value = values.const_data_ptr<T>();
     const int64_t n = values.numel();
-    TORCH_CHECK(self.dim() == 1 && *std::min_element(value, value + n) >= 0,
+    const auto [least, largest] = n > 0 ? extremes(value, n) : std::pair<T, T>{-1, 0};
+    TORCH_CHECK(self.dim() == 1 && least >= 0,
                 "bincount only supports 1-d non-negative integral inputs.");
     TORCH_CHECK(!weights.defined() || (weights.dim() == 1 && weights.size(0) == self.size(0)),
                 "weights should be 1-d and have the same length as input");
-    const T largest = *std::max_element(value, value + n);
     TORCH_CHECK(
         static_cast<uint64_t>(largest) < static_cast<uint64_t>(std::numeric_limits<int64_t>::max()),
         "maximum value of input overflowed, it should be < ", std::numeric_limits<int64_t>::max(),
@@ -188,10 +235,7 @@ at::Tensor bincount(const at::Tensor& self, const std::optional<at::Tensor>& wei
     const int64_t bins = std::max(static_cast<int64_t>(largest) + 1, minlength);
     if (!weights.defined()) {
       out = zeros(bins, at::kLong);
-      auto* count = out.mutable_data_ptr<int64_t>();
-      for (int64_t i = 0; i < n; ++i) {
-        ++count[value[i]];
-      }
+      count_values(value, n, out.mutable_data_ptr<int64_t>(), bins);
       return;
     }
     const auto accumulate = [&]<class Weight>() {

@@ -35,13 +35,22 @@ bool is_greater(T a, T b) {
 
 /// The positions that stock's unstable sort gives.
 template <class T>
-void sort_unstable(std::vector<std::pair<T, int64_t>>& lane, bool descending) {
+void sort_unstable(T* value, int64_t value_stride, int64_t* index, int64_t index_stride, int64_t n,
+                   bool descending) {
+  std::vector<std::pair<T, int64_t>> lane(static_cast<size_t>(n));
+  for (int64_t k = 0; k < n; ++k) {
+    lane[static_cast<size_t>(k)] = {value[k * value_stride], k};
+  }
   if (descending) {
     std::sort(lane.begin(), lane.end(),
               [](const auto& a, const auto& b) { return is_greater(a.first, b.first); });
   } else {
     std::sort(lane.begin(), lane.end(),
               [](const auto& a, const auto& b) { return is_less(a.first, b.first); });
+  }
+  for (int64_t k = 0; k < n; ++k) {
+    value[k * value_stride] = lane[static_cast<size_t>(k)].first;
+    index[k * index_stride] = lane[static_cast<size_t>(k)].second;
   }
 }
 
@@ -68,26 +77,28 @@ void sort(const at::TensorBase& self, const at::TensorBase& values, const at::Te
     const int64_t index_stride = lanes.stride(indices);
     parallel_for(0, lanes.count(), lane_grain(n), [&](int64_t begin, int64_t end) {
       LaneSorter<T> sorter;
-      std::vector<std::pair<T, int64_t>> sorted(static_cast<size_t>(n));
+      detail::Buffer<T> sorted;
+      sorted.reserve(n);
+      T* in_order = sorted.data();
       for (int64_t lane = begin; lane < end; ++lane) {
         T* value = values.mutable_data_ptr<T>() + lanes.start(values, lane);
         int64_t* index = indices.mutable_data_ptr<int64_t>() + lanes.start(indices, lane);
         sorter.sort(value, value_stride, n, descending);
         if (!keep_order && sorter.has_equal_keys()) {
-          for (int64_t k = 0; k < n; ++k) {
-            sorted[k] = {value[k * value_stride], k};
-          }
-          sort_unstable(sorted, descending);
-        } else {
-          for (int64_t k = 0; k < n; ++k) {
-            const int64_t position = sorter.position(k);
-            sorted[k] = {value[position * value_stride], position};
-          }
+          sort_unstable(value, value_stride, index, index_stride, n, descending);
+          continue;
         }
-        for (int64_t k = 0; k < n; ++k) {
-          value[k * value_stride] = sorted[k].first;
-          index[k * index_stride] = sorted[k].second;
-        }
+        parallel_for(0, n, detail::kThreadedLength, [&](int64_t first, int64_t last) {
+          for (int64_t k = first; k < last; ++k) {
+            in_order[k] = sorter.value(k, value, value_stride);
+            index[k * index_stride] = sorter.position(k);
+          }
+        });
+        parallel_for(0, n, detail::kThreadedLength, [&](int64_t first, int64_t last) {
+          for (int64_t k = first; k < last; ++k) {
+            value[k * value_stride] = in_order[k];
+          }
+        });
       }
     });
   });

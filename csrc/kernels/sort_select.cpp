@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "kernels/lane_offsets.h"
+#include "kernels/sort_keys.h"
 #include "loops/dtype.h"
 #include "runtime/thread_pool.h"
 
@@ -148,7 +149,20 @@ Entry<T> lane_median(std::vector<Entry<T>>& lane, bool ignore_nan) {
              found != lane.end()) {
     return *found;
   }
-  const auto middle = lane.begin() + std::max<int64_t>(numbers - 1, 0) / 2;
+  const int64_t place = std::max<int64_t>(numbers - 1, 0) / 2;
+  if constexpr (sizeof(sort_key(T())) <= 4) {
+    // A key and its position in a word: words are compared faster than pairs.
+    if (lane.size() <= std::numeric_limits<uint32_t>::max()) {
+      static thread_local std::vector<uint64_t> words;
+      words.resize(lane.size());
+      for (size_t i = 0; i < lane.size(); ++i) {
+        words[i] = static_cast<uint64_t>(sort_key(lane[i].first)) << 32 | i;
+      }
+      std::nth_element(words.begin(), words.begin() + place, words.end());
+      return lane[words[static_cast<size_t>(place)] & 0xffffffff];
+    }
+  }
+  const auto middle = lane.begin() + place;
   std::nth_element(lane.begin(), middle, lane.end(), [](const Entry<T>& a, const Entry<T>& b) {
     return a.first < b.first || (a.first == b.first && a.second < b.second) ||
            (!at::_isnan(a.first) && at::_isnan(b.first));

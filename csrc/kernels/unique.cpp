@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/chunk_counts.h"
 #include "kernels/sort_keys.h"
 #include "loops/dtype.h"
 
@@ -70,6 +71,51 @@ at::Tensor gather_representatives(const at::Tensor& flat, const std::vector<int6
   return out;
 }
 
+/// The runs of a sorted tensor, whose beginnings are counted and then written, in parallel.
+template <class T>
+UniqueResult unique_sorted(const at::Tensor& flat, c10::IntArrayRef sizes, bool return_inverse,
+                           bool return_counts) {
+  const int64_t n = flat.numel();
+  const T* data = flat.const_data_ptr<T>();
+  const auto options = flat.options().dtype(at::kLong);
+  LaneSorter<T> sorter;
+  sorter.sort(data, 1, n, /*descending=*/false);
+  const auto begins = [&](int64_t k) {
+    return k == 0 || !sorter.equals_next(k - 1) || at::_isnan(sorter.value(k, data, 1));
+  };
+  const ChunkCounts runs(n, [&](int64_t begin, int64_t end) {
+    int64_t count = 0;
+    for (int64_t k = begin; k < end; ++k) {
+      count += begins(k) ? 1 : 0;
+    }
+    return count;
+  });
+  auto values = at::empty({runs.total()}, flat.options());
+  auto starts = at::empty({return_counts ? runs.total() : 0}, options);
+  auto inverse = at::empty({return_inverse ? n : 0}, options);
+  T* value = values.mutable_data_ptr<T>();
+  int64_t* start = starts.mutable_data_ptr<int64_t>();
+  int64_t* run_of = inverse.mutable_data_ptr<int64_t>();
+  runs.for_each([&](int64_t begin, int64_t end, int64_t next) {
+    for (int64_t k = begin; k < end; ++k) {
+      if (begins(k)) {
+        value[next] = sorter.value(k, data, 1);
+        if (return_counts) {
+          start[next] = k;
+        }
+        ++next;
+      }
+      if (return_inverse) {
+        run_of[sorter.position(k)] = next - 1;
+      }
+    }
+  });
+  for (int64_t run = 0; run < starts.numel(); ++run) {
+    start[run] = (run + 1 < runs.total() ? start[run + 1] : n) - start[run];
+  }
+  return {values, return_inverse ? inverse.view(sizes) : inverse, starts};
+}
+
 UniqueResult unique_flat(const char* name, const at::Tensor& self, bool sort, bool return_inverse,
                          bool return_counts) {
   const auto flat = self.contiguous();
@@ -77,17 +123,13 @@ UniqueResult unique_flat(const char* name, const at::Tensor& self, bool sort, bo
   UniqueResult result;
   visit<AllTypesAndHalf>(self.scalar_type(), name, [&]<class T>() {
     const T* data = flat.const_data_ptr<T>();
-    const auto equal = [data](int64_t a, int64_t b) { return data[a] == data[b]; };
-    LaneSorter<T> sorter;
     if (sort) {
-      sorter.sort(data, 1, n, /*descending=*/false);
+      result = unique_sorted<T>(flat, self.sizes(), return_inverse, return_counts);
+      return;
     }
+    const auto equal = [data](int64_t a, int64_t b) { return data[a] == data[b]; };
     Runs runs =
-        sort
-            ? find_runs(
-                  n, self, return_inverse, return_counts,
-                  [&](int64_t k) { return sorter.position(k); }, equal)
-            : find_runs(n, self, return_inverse, return_counts, [](int64_t k) { return k; }, equal);
+        find_runs(n, self, return_inverse, return_counts, [](int64_t k) { return k; }, equal);
     result = {gather_representatives<T>(flat, runs.representatives),
               return_inverse ? runs.inverse.view(self.sizes()) : runs.inverse, runs.counts};
   });
