@@ -15,13 +15,9 @@ void check_index(const at::Tensor& index, int64_t dim, const at::Tensor& self) {
   check_index_of_dimension(index, dim, self.dim() > 0 ? self.size(dim) : 1);
 }
 
-template <class Body>
-void visit_index_type(const at::Tensor& index, Body&& body) {
-  if (index.scalar_type() == at::kInt) {
-    body.template operator()<int32_t>();
-  } else {
-    body.template operator()<int64_t>();
-  }
+/// Indices of int32 are rare: a copy of them costs less than every loop a second time.
+at::Tensor wide(const at::Tensor& index) {
+  return index.to(at::kLong);
 }
 
 char* memory(const at::Tensor& tensor) {
@@ -32,24 +28,22 @@ char* memory(const at::Tensor& tensor) {
 template <class T, class Combine>
 void scatter_elements(const at::Tensor& self, int64_t dim, const at::Tensor& index,
                       const at::Tensor& source, Combine combine) {
-  const Lanes lanes(self, index, source, dim);
+  const at::Tensor places = wide(index);
+  const Lanes lanes(self, places, source, dim);
   auto* target = static_cast<char*>(self.mutable_data_ptr());
-  visit_index_type(index, [&]<class Index>() {
-    lanes.run<T, Index>({target, memory(index), memory(source)},
-                        [combine](T& total, const T& value) { combine(total, value); });
-  });
+  lanes.run<T>({target, memory(places), memory(source)},
+               [combine](T& total, const T& value) { combine(total, value); });
 }
 
 /// combine(self[index], value) with the same value everywhere.
 template <class T, class Combine>
 void scatter_value(const at::Tensor& self, int64_t dim, const at::Tensor& index, T value,
                    Combine combine) {
-  const Lanes lanes(self, index, index, dim);
+  const at::Tensor places = wide(index);
+  const Lanes lanes(self, places, places, dim);
   auto* target = static_cast<char*>(self.mutable_data_ptr());
-  visit_index_type(index, [&]<class Index>() {
-    lanes.run<T, Index>({target, memory(index), memory(index)},
-                        [combine, value](T& total, const T&) { combine(total, value); });
-  });
+  lanes.run<T>({target, memory(places), memory(places)},
+               [combine, value](T& total, const T&) { combine(total, value); });
 }
 
 /// Reductions in half precision accumulate in float, and are rounded once.
@@ -90,12 +84,11 @@ void scatter_ordered(const char* name, const at::Tensor& self, int64_t dim, cons
 void gather(const at::Tensor& result, const at::Tensor& self, int64_t dim,
             const at::Tensor& index) {
   check_index(index, dim, self);
-  const Lanes lanes(self, index, result, dim);
+  const at::Tensor places = wide(index);
+  const Lanes lanes(self, places, result, dim);
   auto* out = static_cast<char*>(result.mutable_data_ptr());
-  visit_index_type(index, [&]<class Index>() {
-    visit_element_size(static_cast<int64_t>(self.element_size()), [&]<class T>() {
-      lanes.run<T, Index>({memory(self), memory(index), out}, Lanes::Gather{});
-    });
+  visit_element_size(static_cast<int64_t>(self.element_size()), [&]<class T>() {
+    lanes.run<T>({memory(self), memory(places), out}, Lanes::Gather{});
   });
 }
 

@@ -62,7 +62,7 @@ class Lanes {
 
   /// access(fixed at the index, moving) for all elements. Those of a lane may write the same place,
   /// so that a lane stays with one thread, but for `Gather`.
-  template <class T, class Index, class Access>
+  template <class T, class Access>
   void run(std::array<char*, 3> data, Access access) const {
     if (count_ == 0 || length_ == 0) {
       return;
@@ -70,12 +70,12 @@ class Lanes {
     constexpr int64_t grain = 1 << 13;
     if (std::is_same_v<Access, Gather> && count_ < 4 && length_ > grain) {
       parallel_for(0, length_, grain, [&](int64_t first, int64_t last) {
-        run_lanes<T, Index>(data, 0, count_, first, last, access);
+        run_lanes<T>(data, 0, count_, first, last, access);
       });
       return;
     }
     parallel_for(0, count_, std::max<int64_t>(1, grain / length_), [&](int64_t begin, int64_t end) {
-      run_lanes<T, Index>(data, begin, end, 0, length_, access);
+      run_lanes<T>(data, begin, end, 0, length_, access);
     });
   }
 
@@ -83,7 +83,7 @@ class Lanes {
   using Range = std::pair<int64_t, int64_t>;
   using Steps = std::array<int64_t, 3>;
 
-  template <class T, class Index, class Access>
+  template <class T, class Access>
   void run_lanes(const std::array<char*, 3>& data, int64_t begin, int64_t end, int64_t first,
                  int64_t last, Access access) const {
     const int64_t width = sizes_.back();
@@ -97,9 +97,9 @@ class Lanes {
       const Steps across = {strides_[0].back(), strides_[1].back(), strides_[2].back()};
       const Steps along = {0, dim_stride_[1], dim_stride_[2]};
       if (along_first_ || columns == 1) {
-        run_nested<T, Index>(start, {0, columns}, across, {first, last}, along, access);
+        run_nested<T>(start, {0, columns}, across, {first, last}, along, access);
       } else {
-        run_nested<T, Index>(start, {first, last}, along, {0, columns}, across, access);
+        run_nested<T>(start, {first, last}, along, {0, columns}, across, access);
       }
       begin += columns;
     }
@@ -107,11 +107,11 @@ class Lanes {
 
   /// All steps of `inner` for each of `outer`. Where the inner ones go through dense memory, their
   /// strides are constants of the loop.
-  template <class T, class Index, class Access>
+  template <class T, class Access>
   void run_nested(const std::array<char*, 3>& start, Range outer, const Steps& outer_step,
                   Range inner, const Steps& inner_step, Access access) const {
     constexpr auto size = static_cast<int64_t>(sizeof(T));
-    constexpr auto index_size = static_cast<int64_t>(sizeof(Index));
+    constexpr auto index_size = static_cast<int64_t>(sizeof(int64_t));
     const int64_t n = inner.second - inner.first;
     const int64_t stride = dim_stride_[0];
     const bool dense = inner_step[1] == index_size && inner_step[2] == size;
@@ -121,13 +121,13 @@ class Lanes {
         data[k] = start[k] + i * outer_step[k] + inner.first * inner_step[k];
       }
       if (dense && inner_step[0] == 0 && stride == size) {
-        run_row<T, Index>(data, n, Constant<0>{}, Constant<index_size>{}, Constant<size>{},
-                          Constant<size>{}, access);
+        run_row<T>(data, n, Constant<0>{}, Constant<index_size>{}, Constant<size>{},
+                   Constant<size>{}, access);
       } else if (dense && inner_step[0] == size) {
-        run_row<T, Index>(data, n, Constant<size>{}, Constant<index_size>{}, Constant<size>{},
-                          stride, access);
+        run_row<T>(data, n, Constant<size>{}, Constant<index_size>{}, Constant<size>{}, stride,
+                   access);
       } else {
-        run_row<T, Index>(data, n, inner_step[0], inner_step[1], inner_step[2], stride, access);
+        run_row<T>(data, n, inner_step[0], inner_step[1], inner_step[2], stride, access);
       }
     }
   }
@@ -136,15 +136,14 @@ class Lanes {
   using Constant = std::integral_constant<int64_t, value>;
 
   /// Everything by value: what is written might otherwise be a stride.
-  template <class T, class Index, class Fixed, class Where, class Moving, class Stride,
-            class Access>
+  template <class T, class Fixed, class Where, class Moving, class Stride, class Access>
   static void run_row(std::array<char*, 3> data, int64_t n, Fixed fixed_step, Where index_step,
                       Moving moving_step, Stride stride, Access access) {
     const auto fixed = [&](int64_t j, int64_t where) -> T& {
       return *reinterpret_cast<T*>(data[0] + j * fixed_step + where * stride);
     };
     const auto where = [&](int64_t j) -> int64_t {
-      return *reinterpret_cast<const Index*>(data[1] + j * index_step);
+      return *reinterpret_cast<const int64_t*>(data[1] + j * index_step);
     };
     const auto moving = [&](int64_t j) -> T& {
       return *reinterpret_cast<T*>(data[2] + j * moving_step);
