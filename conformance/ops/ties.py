@@ -1,4 +1,8 @@
-"""Indices of equal elements: which of them is named is open, so what they point at is compared."""
+"""What documentation leaves open.
+
+Which of equal elements an index names: what it points at is compared. The singular vectors of a
+singular value that is zero: only the values are.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +36,9 @@ OPERATORS: dict[str, Callable[[torch.Tensor, torch.Tensor, int], list[torch.Tens
 
 def meant(operator: str, sample: Any, result: Any) -> list[torch.Tensor] | None:
     """What the result says but for the choice among equals; None where there is no choice."""
+    if operator == "svd_lowrank":  # the samples give U V^H and the singular values
+        values = result[1].detach().cpu()
+        return [values] if (values <= 1e-6 * values.max()).any() else None
     if operator not in OPERATORS or sample.kwargs.get("stable"):
         return None
     values = list(result) if isinstance(result, tuple) else [result]
