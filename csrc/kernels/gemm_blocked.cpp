@@ -41,7 +41,7 @@ Rows<T> rows_of(Matrix<T> a, int64_t row, int64_t count, int64_t k, int64_t dept
   return {buffer, 1, count};
 }
 
-template <class T, class Product = FusedMultiplyAdd<T>>
+template <class T, class MultiplyAdd = FusedMultiplyAdd<T>>
 void multiply(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
               int64_t c_stride) {
   const int groups = neighbours<T>(n), most = block_rows(groups);
@@ -68,7 +68,7 @@ void multiply(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool ad
           const int64_t row = row_of(i), count = row_of(i + 1) - row;
           const Rows<T> block_rows{rows.data + (row - row_of(some)) * rows.stride, rows.stride,
                                    rows.step};
-          const auto block = find_block<T, Product>(groups, count);
+          const auto block = find_block<T, MultiplyAdd>(groups, count);
           Target<T> to{c + row * c_stride, c_stride};
           to.add.fill(add || l > 0);
           for (int64_t panel = 0; panel < panels; ++panel) {

@@ -73,7 +73,7 @@ struct FusedMultiplyAdd {
   static Vec<T> add(Vec<T> factor, Vec<T> b, Vec<T> sum) { return fma(factor, b, sum); }
 };
 
-template <class T, int groups, int rows, class Product>
+template <class T, int groups, int rows, class MultiplyAdd>
 void multiply_block(int64_t depth, Rows<T> a, const T* panel, const Target<T>& target) {
   using V = Vec<T>;
   V sum[rows][groups];
@@ -88,9 +88,9 @@ void multiply_block(int64_t depth, Rows<T> a, const T* panel, const Target<T>& t
     for (int g = 0; g < groups; ++g) b[g] = V::load(panel + g * V::size);
 #pragma GCC unroll 24
     for (int r = 0; r < rows; ++r) {
-      const V factor = Product::in_all_lanes(a.data[r * a.stride + k * a.step]);
+      const V factor = MultiplyAdd::in_all_lanes(a.data[r * a.stride + k * a.step]);
 #pragma GCC unroll 4
-      for (int g = 0; g < groups; ++g) sum[r][g] = Product::add(factor, b[g], sum[r][g]);
+      for (int g = 0; g < groups; ++g) sum[r][g] = MultiplyAdd::add(factor, b[g], sum[r][g]);
     }
   }
 #pragma GCC unroll 24
@@ -111,22 +111,22 @@ void multiply_block(int64_t depth, Rows<T> a, const T* panel, const Target<T>& t
 template <class T>
 using Block = void (*)(int64_t, Rows<T>, const T*, const Target<T>&);
 
-template <class T, int groups, class Product>
+template <class T, int groups, class MultiplyAdd>
 inline constexpr auto kBlocks = []<int... i>(std::integer_sequence<int, i...>) {
-  return std::array<Block<T>, sizeof...(i)>{&multiply_block<T, groups, i + 1, Product>...};
+  return std::array<Block<T>, sizeof...(i)>{&multiply_block<T, groups, i + 1, MultiplyAdd>...};
 }(std::make_integer_sequence<int, block_rows(groups)>{});
 
-template <class T, class Product = FusedMultiplyAdd<T>>
+template <class T, class MultiplyAdd = FusedMultiplyAdd<T>>
 Block<T> find_block(int groups, int64_t rows) {
   switch (groups) {
     case 1:
-      return kBlocks<T, 1, Product>[rows - 1];
+      return kBlocks<T, 1, MultiplyAdd>[rows - 1];
     case 2:
-      return kBlocks<T, 2, Product>[rows - 1];
+      return kBlocks<T, 2, MultiplyAdd>[rows - 1];
     case 3:
-      return kBlocks<T, 3, Product>[rows - 1];
+      return kBlocks<T, 3, MultiplyAdd>[rows - 1];
     default:
-      return kBlocks<T, 4, Product>[rows - 1];
+      return kBlocks<T, 4, MultiplyAdd>[rows - 1];
   }
 }
 
