@@ -141,10 +141,8 @@ void convolve(const Geometry& original, bool transposed, const S* source,
   const Plan plan(geometry, transposed, source_layout, copied, true, budget);
   const Panels<T> panels(plan.target_channels);
   const int64_t depth = plan.depth(), panel_size = depth * panels.width;
-  const at::Tensor memory = at::empty(
-      {geometry.groups * panels.count * (panel_size + panels.width)},
-      at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value).device(at::kPrivateUse1));
-  T* const packed = memory.mutable_data_ptr<T>();
+  const SharedScratch<T> memory(geometry.groups * panels.count * (panel_size + panels.width));
+  T* const packed = memory.data();
   T* const packed_bias = packed + geometry.groups * panels.count * panel_size;
   pack_weights(plan, geometry.groups, panels, transposed, weight, weight_layout, packed);
   for (int64_t group = 0; group < geometry.groups; ++group) {

@@ -112,10 +112,8 @@ void convolve_to_weight(const Geometry& geometry, const S* large, const Layout& 
   const int64_t table_size = depth * panels.width, stride = all_panels * table_size;
   // A unit that sees everything delivers its rows while they are in the cache.
   const bool at_end = pieces > 1;
-  const at::Tensor memory = at::empty(
-      {at_end ? slices * stride : 0},
-      at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value).device(at::kPrivateUse1));
-  T* const tables = at_end ? memory.mutable_data_ptr<T>() : nullptr;
+  const SharedScratch<T> memory(at_end ? slices * stride : 0);
+  T* const tables = at_end ? memory.data() : nullptr;
   const std::vector<int32_t> seen = row_offsets(plan, weight_layout.tap == 1);
   std::vector<int32_t> rows(static_cast<size_t>(depth));
   std::iota(rows.begin(), rows.end(), 0);
