@@ -18,7 +18,7 @@ ARITIES = {"unary": 1, "binary": 2, "ternary": 3, "quaternary": 4}
 _INTEGRAL = ("uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64")
 _FLOATING = ("float32", "float64")
 _COMPLEX = ("complex64", "complex128")
-# The lists of generate.py's TYPES.
+# The lists of csrc/dispatch/generator/rows.py's TYPES.
 TYPES: dict[str, tuple[str, ...]] = {
     "all": (*_INTEGRAL, "bool", *_FLOATING),
     "all_complex": (*_INTEGRAL, "bool", *_FLOATING, *_COMPLEX),

@@ -13,38 +13,55 @@ import torch
 
 from conformance.suite.outcome import materialized
 
+Tensors = list[torch.Tensor]
 
-def _ordered(given: torch.Tensor, indices: torch.Tensor, dim: int) -> list[torch.Tensor]:
+
+def _ordered(given: torch.Tensor, indices: torch.Tensor, dim: int) -> Tensors:
     # Every place is named once, and the elements come in the same order.
     return [indices.sort(dim).values, given.gather(dim, indices)]
 
 
-def _chosen(given: torch.Tensor, indices: torch.Tensor, dim: int) -> list[torch.Tensor]:
+def _chosen(given: torch.Tensor, indices: torch.Tensor, dim: int) -> Tensors:
     if indices.dim() < given.dim():
         indices = indices.unsqueeze(dim)
     return [given.gather(dim, indices)]
 
 
+def _pointed_at(
+    elements: Callable[[torch.Tensor, torch.Tensor, int], Tensors],
+) -> Callable[[Any, Any], Tensors | None]:
+    """What indices, the last of the results, say of the sample's input."""
+
+    def meaning(sample: Any, result: Any) -> Tensors | None:
+        if sample.kwargs.get("stable"):
+            return None
+        values = list(result) if isinstance(result, tuple) else [result]
+        indices = values.pop().detach().cpu()
+        if indices.dtype != torch.int64:  # the median of all, which has no index
+            return None
+        dim = sample.kwargs.get("dim", sample.args[0] if sample.args else -1)
+        pointed = elements(materialized(sample.input.detach()), indices, dim)
+        return [x.detach().cpu() for x in values] + pointed
+
+    return meaning
+
+
+def _singular_values(sample: Any, result: Any) -> Tensors | None:
+    values = result[1].detach().cpu()  # the samples give U V^H and the singular values
+    return [values] if (values <= 1e-6 * values.max()).any() else None
+
+
 # The operators whose documentation leaves it open.
-OPERATORS: dict[str, Callable[[torch.Tensor, torch.Tensor, int], list[torch.Tensor]]] = {
-    "sort": _ordered,
-    "argsort": _ordered,
-    "median": _chosen,
-    "nanmedian": _chosen,
+OPERATORS: dict[str, Callable[[Any, Any], Tensors | None]] = {
+    "sort": _pointed_at(_ordered),
+    "argsort": _pointed_at(_ordered),
+    "median": _pointed_at(_chosen),
+    "nanmedian": _pointed_at(_chosen),
+    "svd_lowrank": _singular_values,
 }
 
 
-def meant(operator: str, sample: Any, result: Any) -> list[torch.Tensor] | None:
-    """What the result says but for the choice among equals; None where there is no choice."""
-    if operator == "svd_lowrank":  # the samples give U V^H and the singular values
-        values = result[1].detach().cpu()
-        return [values] if (values <= 1e-6 * values.max()).any() else None
-    if operator not in OPERATORS or sample.kwargs.get("stable"):
-        return None
-    values = list(result) if isinstance(result, tuple) else [result]
-    indices = values.pop().detach().cpu()
-    if indices.dtype != torch.int64:  # the median of all, which has no index
-        return None
-    dim = sample.kwargs.get("dim", sample.args[0] if sample.args else -1)
-    pointed = OPERATORS[operator](materialized(sample.input.detach()), indices, dim)
-    return [x.detach().cpu() for x in values] + pointed
+def meant(operator: str, sample: Any, result: Any) -> Tensors | None:
+    """What the result says but for what is open; None where nothing is."""
+    meaning = OPERATORS.get(operator)
+    return meaning(sample, result) if meaning else None

@@ -45,12 +45,16 @@ template <class T>
 bool gemm_small(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
                 int64_t c_stride);
 
-/// C = A B, or C += A B, of bfloat16 with sums in float. Only where has_gemm_bfloat16().
+/// Whether the CPU that this is built for multiplies bfloat16 in pairs.
+#if defined(__AVX512BF16__)
+inline constexpr bool kHasGemmBFloat16 = true;
+#else
+inline constexpr bool kHasGemmBFloat16 = false;
+#endif
+
+/// C = A B, or C += A B, of bfloat16 with sums in float. Only where kHasGemmBFloat16.
 void gemm_bfloat16(int64_t m, int64_t n, int64_t k, Matrix<at::BFloat16> a, Matrix<at::BFloat16> b,
                    bool add, float* c, int64_t c_stride);
-
-/// Whether the CPU that this was built for multiplies bfloat16 in pairs.
-bool has_gemm_bfloat16();
 
 /// Sum of x[i * x_stride] * y[i * y_stride]; the same types, Half and BFloat16 (summed in float).
 template <class T>

@@ -13,11 +13,23 @@
 #include <cstdint>
 
 #include "kernels/window.h"
+#include "runtime/thread_pool.h"
 
 namespace alt::kernels::conv {
 
 constexpr int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
+}
+
+/// unit(index) for each of `count` units of so many operations, as many in a task as are worth a
+/// thread.
+template <class Unit>
+void for_units(int64_t count, double operations, Unit&& unit) {
+  constexpr double worth_a_thread = 1e6;
+  const auto grain = static_cast<int64_t>(worth_a_thread / (operations + 1)) + 1;
+  parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t index = begin; index < end; ++index) unit(index);
+  });
 }
 
 struct Geometry {

@@ -76,16 +76,7 @@ inline constexpr auto kGathered = []<int... i>(std::integer_sequence<int, i...>)
 
 template <class T>
 Gathered<T> find_gathered(int groups, int64_t rows) {
-  switch (groups) {
-    case 1:
-      return kGathered<T, 1>[rows - 1];
-    case 2:
-      return kGathered<T, 2>[rows - 1];
-    case 3:
-      return kGathered<T, 3>[rows - 1];
-    default:
-      return kGathered<T, 4>[rows - 1];
-  }
+  return blas::visit_groups(groups, [rows]<int n>() { return kGathered<T, n>[rows - 1]; });
 }
 
 /// Calls find_gathered's block for `count` rows, in blocks of about equal height.

@@ -19,12 +19,9 @@
 #include "kernels/conv_direct.h"
 #include "kernels/gemm_panels.h"
 #include "kernels/scratch.h"
-#include "runtime/thread_pool.h"
 
 namespace alt::kernels::conv {
 namespace {
-
-constexpr double kOperationsWorthAThread = 1e6;
 
 constexpr int direct_rows(int groups) {
   return std::min(blas::kAccumulators / groups, 6);
@@ -82,16 +79,7 @@ inline constexpr auto kDirect = []<int... i>(std::integer_sequence<int, i...>) {
 
 template <class T>
 Direct<T> find_direct(int groups, int64_t rows) {
-  switch (groups) {
-    case 1:
-      return kDirect<T, 1>[rows - 1];
-    case 2:
-      return kDirect<T, 2>[rows - 1];
-    case 3:
-      return kDirect<T, 3>[rows - 1];
-    default:
-      return kDirect<T, 4>[rows - 1];
-  }
+  return blas::visit_groups(groups, [rows]<int n>() { return kDirect<T, n>[rows - 1]; });
 }
 
 /// The weight of a group as [chunk of target channels][k][row].
@@ -206,11 +194,7 @@ void convolve_direct(const Geometry& geometry, bool transposed, const S* source,
   };
   const double operations =
       2.0 * static_cast<double>(plan.rows * plan.columns * depth) * static_cast<double>(count);
-  const auto grain = static_cast<int64_t>(kOperationsWorthAThread / (8 * operations + 1)) + 1;
-  parallel_for(0, geometry.batch * geometry.groups * blocks, grain,
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t index = begin; index < end; ++index) unit(index);
-               });
+  for_units(geometry.batch * geometry.groups * blocks, 8 * operations, unit);
 }
 
 #define INSTANTIATE(S)                                                                       \

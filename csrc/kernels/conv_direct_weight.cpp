@@ -17,14 +17,12 @@
 #include "kernels/conv_direct.h"
 #include "kernels/gemm_panels.h"
 #include "kernels/scratch.h"
-#include "runtime/thread_pool.h"
 
 namespace alt::kernels::conv {
 namespace {
 
 constexpr int64_t kUnitsWanted = 8;
 constexpr int64_t kMostChannels = 6;
-constexpr double kOperationsWorthAThread = 1e6;
 
 /// Most taps whose sums and vectors fit the registers.
 constexpr int most_taps(int channels) {
@@ -166,11 +164,7 @@ void convolve_to_weight_direct(const Geometry& geometry, const S* large, const L
   };
   const double operations = 2.0 * static_cast<double>(volume(geometry.small) * table) *
                             static_cast<double>(geometry.batch) / static_cast<double>(slices);
-  parallel_for(0, geometry.groups * slices,
-               static_cast<int64_t>(kOperationsWorthAThread / (8 * operations + 1)) + 1,
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t index = begin; index < end; ++index) unit(index);
-               });
+  for_units(geometry.groups * slices, 8 * operations, unit);
 
   for (int64_t i = 0; i < geometry.groups * table; ++i) {
     T sum = results[i];

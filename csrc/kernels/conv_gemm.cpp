@@ -10,8 +10,6 @@
 // costs as much as some four places.
 //
 // An element's sum runs over k in one order, whatever the blocks and threads.
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
@@ -28,11 +26,8 @@
 namespace alt::kernels::conv {
 namespace {
 
-constexpr int64_t kWindowBytes = 256 * 1024;
-constexpr int64_t kMostPlaces = 400;
 constexpr int64_t kDepth = 640;
 constexpr int64_t kUnitsAThread = 4;
-constexpr double kOperationsWorthAThread = 1e6;
 
 /// All panels of the weight: [group][panel][k][lane].
 template <class S, class T>
@@ -135,9 +130,7 @@ void convolve(const Geometry& original, bool transposed, const S* source,
       !(source_layout.is_channels_last() ||
         (transposed ? geometry.small_channels_a_group() : geometry.large_channels_a_group()) <= 8);
   const int64_t wanted = kUnitsAThread * num_threads();
-  const Budget budget{.window = kWindowBytes / static_cast<int64_t>(sizeof(T)),
-                      .places = kMostPlaces,
-                      .blocks = divide_up(wanted, geometry.batch * geometry.groups)};
+  const Budget budget = budget_of<T>(divide_up(wanted, geometry.batch * geometry.groups));
   const Plan plan(geometry, transposed, source_layout, copied, true, budget);
   const Panels<T> panels(plan.target_channels);
   const int64_t depth = plan.depth(), panel_size = depth * panels.width;
@@ -201,10 +194,7 @@ void convolve(const Geometry& original, bool transposed, const S* source,
   };
   const double operations = 2.0 * static_cast<double>(at_once * most * depth * panels.width) *
                             static_cast<double>(panels.count) / static_cast<double>(shares);
-  const auto grain = static_cast<int64_t>(kOperationsWorthAThread / (operations + 1)) + 1;
-  parallel_for(0, pieces * shares, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t index = begin; index < end; ++index) unit(index);
-  });
+  for_units(pieces * shares, operations, unit);
 }
 
 #define INSTANTIATE(S)                                                                \

@@ -74,6 +74,13 @@ struct Budget {
   int64_t window, places, blocks;
 };
 
+/// What a window and a tile may take of the second-level cache.
+template <class T>
+Budget budget_of(int64_t blocks) {
+  constexpr int64_t window_bytes = 256 * 1024, places = 400;
+  return {window_bytes / static_cast<int64_t>(sizeof(T)), places, blocks};
+}
+
 struct Plan {
   /// must_copy: whether windows must be copies, padded or not. split_borders: whether places at
   /// borders may be phases.

@@ -8,8 +8,6 @@
 // [row][lane] for all blocks that one thread adds up. Where the panels are too few for the threads,
 // the blocks are cut into slices with a table each, which are added in their order at the end.
 // Blocks and slices follow from the sizes alone, so the sums do too.
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
@@ -27,11 +25,8 @@
 namespace alt::kernels::conv {
 namespace {
 
-constexpr int64_t kWindowBytes = 256 * 1024;
-constexpr int64_t kMostPlaces = 400;
 constexpr int64_t kRowsAtOnce = 192;
 constexpr int64_t kUnitsWanted = 8;
-constexpr double kOperationsWorthAThread = 1e6;
 
 /// The places of a block, in their order, of up to a panel's width of channels: [place][lane].
 template <class S, class T>
@@ -98,8 +93,7 @@ void convolve_to_weight(const Geometry& geometry, const S* large, const Layout& 
                         const WeightLayout& weight_layout) {
   using T = opmath_t<S>;
   const bool copied = !std::is_same_v<S, T> || large_layout.batch > (int64_t{1} << 30);
-  const Budget budget{
-      .window = kWindowBytes / static_cast<int64_t>(sizeof(T)), .places = kMostPlaces, .blocks = 1};
+  const Budget budget = budget_of<T>(1);
   const Plan plan(geometry, false, large_layout, copied, false, budget);
   const Panels<T> panels(plan.target_channels);
   const int64_t depth = plan.depth(), most = plan.most_places();
@@ -169,11 +163,7 @@ void convolve_to_weight(const Geometry& geometry, const S* large, const Layout& 
   };
   const double operations = 2.0 * static_cast<double>(depth * panels.width * most * at_once) *
                             static_cast<double>(pieces) / static_cast<double>(slices);
-  parallel_for(0, all_panels * slices,
-               static_cast<int64_t>(kOperationsWorthAThread / (operations + 1)) + 1,
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t index = begin; index < end; ++index) unit(index);
-               });
+  for_units(all_panels * slices, operations, unit);
   if (!at_end) return;
 
   const int64_t ranges = divide_up(depth, kRowsAtOnce);

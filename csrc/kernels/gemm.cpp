@@ -145,7 +145,7 @@ void multiply_into(const Tensor& out, const Tensor& a, const Tensor& b, const Sc
                               : out.to(wide).contiguous();
     const bool plain = alpha.toComplexDouble() == 1.0 &&
                        (beta.toComplexDouble() == 0.0 || beta.toComplexDouble() == 1.0);
-    if (out.scalar_type() == at::kBFloat16 && plain && blas::has_gemm_bfloat16()) {
+    if (out.scalar_type() == at::kBFloat16 && plain && blas::kHasGemmBFloat16) {
       multiply_bfloat16(buffer, a, b, /*add=*/beta.toComplexDouble() == 1.0);
     } else {
       multiply_into(buffer, a.to(wide), b.to(wide), beta, alpha, name);

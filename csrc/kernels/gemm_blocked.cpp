@@ -156,29 +156,20 @@ class Pairs {
 };
 
 }  // namespace
-#endif
 
-bool has_gemm_bfloat16() {
-#if defined(__AVX512BF16__)
-  return true;
-#else
-  return false;
-#endif
-}
-
-void gemm_bfloat16([[maybe_unused]] int64_t m, [[maybe_unused]] int64_t n,
-                   [[maybe_unused]] int64_t k, [[maybe_unused]] Matrix<at::BFloat16> a,
-                   [[maybe_unused]] Matrix<at::BFloat16> b, [[maybe_unused]] bool add,
-                   [[maybe_unused]] float* c, [[maybe_unused]] int64_t c_stride) {
-#if defined(__AVX512BF16__)
+void gemm_bfloat16(int64_t m, int64_t n, int64_t k, Matrix<at::BFloat16> a, Matrix<at::BFloat16> b,
+                   bool add, float* c, int64_t c_stride) {
   const Pairs left(a, m, k, /*along_rows=*/true), right(b, k, n, /*along_rows=*/false);
   const int64_t depth = (k + 1) / 2;
   for_strips(m, n, depth, left.matrix(), right.matrix(), c, c_stride,
              [&](int64_t rows, int64_t columns, Matrix<float> x, Matrix<float> y, float* to) {
                multiply<float, PairProduct>(rows, columns, depth, x, y, add, to, c_stride);
              });
-#endif
 }
+#else
+void gemm_bfloat16(int64_t, int64_t, int64_t, Matrix<at::BFloat16>, Matrix<at::BFloat16>, bool,
+                   float*, int64_t) {}
+#endif
 
 template void gemm_blocked<float>(int64_t, int64_t, int64_t, Matrix<float>, Matrix<float>, bool,
                                   float*, int64_t);

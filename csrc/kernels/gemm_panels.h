@@ -116,18 +116,24 @@ inline constexpr auto kBlocks = []<int... i>(std::integer_sequence<int, i...>) {
   return std::array<Block<T>, sizeof...(i)>{&multiply_block<T, groups, i + 1, MultiplyAdd>...};
 }(std::make_integer_sequence<int, block_rows(groups)>{});
 
-template <class T, class MultiplyAdd = FusedMultiplyAdd<T>>
-Block<T> find_block(int groups, int64_t rows) {
+/// function.operator()<groups>().
+template <class Function>
+auto visit_groups(int groups, Function&& function) {
   switch (groups) {
     case 1:
-      return kBlocks<T, 1, MultiplyAdd>[rows - 1];
+      return function.template operator()<1>();
     case 2:
-      return kBlocks<T, 2, MultiplyAdd>[rows - 1];
+      return function.template operator()<2>();
     case 3:
-      return kBlocks<T, 3, MultiplyAdd>[rows - 1];
+      return function.template operator()<3>();
     default:
-      return kBlocks<T, 4, MultiplyAdd>[rows - 1];
+      return function.template operator()<kMostGroups>();
   }
+}
+
+template <class T, class MultiplyAdd = FusedMultiplyAdd<T>>
+Block<T> find_block(int groups, int64_t rows) {
+  return visit_groups(groups, [rows]<int n>() { return kBlocks<T, n, MultiplyAdd>[rows - 1]; });
 }
 
 /// The lanes of one half of `a` and of `b` in turns.

@@ -49,6 +49,28 @@ ALT_FN int64_t later(int64_t a, int64_t b) {
 ALT_FN int64_t earlier(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
+
+/// The first tensor at i becomes of(place, i), for all places of the planes of `what`, kIn or kOut.
+template <class T, class Of>
+ALT_FN void for_places(const KernelArgs& a, int what, Of&& of) {
+  const int64_t* sizes = a.integers + what;
+  const int64_t n = a.integers[kPlanes] * sizes[0] * sizes[1] * sizes[2];
+  for (int64_t i = first_index(); i < n; i += grid_step()) {
+    data_of<T>(a.tensors[0])[i] = convert<T>(of(Place(i, sizes), i));
+  }
+}
+
+/// body(place in the output's plane, z, y, x) for all windows that hold an element.
+template <class Body>
+ALT_FN void for_windows(const Geometry& g, const Place& p, Body&& body) {
+  for (int64_t z = g.first_window(p.z, 0); z < g.last_window(p.z, 0); ++z) {
+    for (int64_t y = g.first_window(p.y, 1); y < g.last_window(p.y, 1); ++y) {
+      for (int64_t x = g.first_window(p.x, 2); x < g.last_window(p.x, 2); ++x) {
+        body((z * g(kOut, 1) + y) * g(kOut, 2) + x, z, y, x);
+      }
+    }
+  }
+}
 }  // namespace pool
 
 /// tensors: output, places (int64, in the plane), input.
@@ -57,9 +79,7 @@ ALT_FN void max_pool(const KernelArgs& a) {
   using namespace pool;
   using A = opmath_t<T>;
   const Geometry g(a);
-  const int64_t n = g.g[kPlanes] * g.out_size();
-  for (int64_t i = first_index(); i < n; i += grid_step()) {
-    const Place p(i, g.g + kOut);
+  for_places<T>(a, kOut, [&](const Place& p, int64_t i) {
     const T* from = data_of<T>(a.tensors[2]) + p.plane * g.in_size();
     A best = -std::numeric_limits<A>::infinity();
     int64_t where = -1;
@@ -81,9 +101,9 @@ ALT_FN void max_pool(const KernelArgs& a) {
         }
       }
     }
-    data_of<T>(a.tensors[0])[i] = convert<T>(best);
     data_of<int64_t>(a.tensors[1])[i] = where;
-  }
+    return best;
+  });
 }
 
 /// tensors: gradient of the input, gradient of the output, places.
@@ -92,23 +112,16 @@ ALT_FN void max_pool_backward(const KernelArgs& a) {
   using namespace pool;
   using A = opmath_t<T>;
   const Geometry g(a);
-  const int64_t n = g.g[kPlanes] * g.in_size();
-  for (int64_t i = first_index(); i < n; i += grid_step()) {
-    const Place p(i, g.g + kIn);
+  for_places<T>(a, kIn, [&](const Place& p, int64_t i) {
     const int64_t self = i - p.plane * g.in_size();
     const T* gradient = data_of<T>(a.tensors[1]) + p.plane * g.out_size();
     const int64_t* places = data_of<int64_t>(a.tensors[2]) + p.plane * g.out_size();
     A sum(0);
-    for (int64_t z = g.first_window(p.z, 0); z < g.last_window(p.z, 0); ++z) {
-      for (int64_t y = g.first_window(p.y, 1); y < g.last_window(p.y, 1); ++y) {
-        for (int64_t x = g.first_window(p.x, 2); x < g.last_window(p.x, 2); ++x) {
-          const int64_t at = (z * g(kOut, 1) + y) * g(kOut, 2) + x;
-          if (places[at] == self) sum += convert<A>(gradient[at]);
-        }
-      }
-    }
-    data_of<T>(a.tensors[0])[i] = convert<T>(sum);
-  }
+    for_windows(g, p, [&](int64_t at, int64_t, int64_t, int64_t) {
+      if (places[at] == self) sum += convert<A>(gradient[at]);
+    });
+    return sum;
+  });
 }
 
 namespace pool {
@@ -134,9 +147,7 @@ ALT_FN void average_pool(const KernelArgs& a) {
   using namespace pool;
   using A = opmath_t<T>;
   const Geometry g(a);
-  const int64_t n = g.g[kPlanes] * g.out_size();
-  for (int64_t i = first_index(); i < n; i += grid_step()) {
-    const Place p(i, g.g + kOut);
+  for_places<T>(a, kOut, [&](const Place& p, int64_t) {
     const T* from = data_of<T>(a.tensors[1]) + p.plane * g.in_size();
     const int64_t z0 = g.begin(p.z, 0), y0 = g.begin(p.y, 1), x0 = g.begin(p.x, 2);
     A sum(0);
@@ -147,8 +158,8 @@ ALT_FN void average_pool(const KernelArgs& a) {
         }
       }
     }
-    data_of<T>(a.tensors[0])[i] = convert<T>(sum / static_cast<A>(divisor(g, p.z, p.y, p.x)));
-  }
+    return sum / static_cast<A>(divisor(g, p.z, p.y, p.x));
+  });
 }
 
 /// tensors: gradient of the input, gradient of the output.
@@ -157,21 +168,14 @@ ALT_FN void average_pool_backward(const KernelArgs& a) {
   using namespace pool;
   using A = opmath_t<T>;
   const Geometry g(a);
-  const int64_t n = g.g[kPlanes] * g.in_size();
-  for (int64_t i = first_index(); i < n; i += grid_step()) {
-    const Place p(i, g.g + kIn);
+  for_places<T>(a, kIn, [&](const Place& p, int64_t) {
     const T* gradient = data_of<T>(a.tensors[1]) + p.plane * g.out_size();
     A sum(0);
-    for (int64_t z = g.first_window(p.z, 0); z < g.last_window(p.z, 0); ++z) {
-      for (int64_t y = g.first_window(p.y, 1); y < g.last_window(p.y, 1); ++y) {
-        for (int64_t x = g.first_window(p.x, 2); x < g.last_window(p.x, 2); ++x) {
-          sum += convert<A>(gradient[(z * g(kOut, 1) + y) * g(kOut, 2) + x]) /
-                 static_cast<A>(divisor(g, z, y, x));
-        }
-      }
-    }
-    data_of<T>(a.tensors[0])[i] = convert<T>(sum);
-  }
+    for_windows(g, p, [&](int64_t at, int64_t z, int64_t y, int64_t x) {
+      sum += convert<A>(gradient[at]) / static_cast<A>(divisor(g, z, y, x));
+    });
+    return sum;
+  });
 }
 
 namespace pool {
@@ -190,9 +194,7 @@ ALT_FN void adaptive_average_pool(const KernelArgs& a) {
   using namespace pool;
   using A = opmath_t<T>;
   const Geometry g(a);
-  const int64_t n = g.g[kPlanes] * g.out_size();
-  for (int64_t i = first_index(); i < n; i += grid_step()) {
-    const Place p(i, g.g + kOut);
+  for_places<T>(a, kOut, [&](const Place& p, int64_t) {
     const T* from = data_of<T>(a.tensors[1]) + p.plane * g.in_size();
     const int64_t y0 = adaptive_begin(p.y, g(kIn, 1), g(kOut, 1));
     const int64_t y1 = adaptive_end(p.y, g(kIn, 1), g(kOut, 1));
@@ -202,8 +204,8 @@ ALT_FN void adaptive_average_pool(const KernelArgs& a) {
     for (int64_t y = y0; y < y1; ++y) {
       for (int64_t x = x0; x < x1; ++x) sum += convert<A>(from[y * g(kIn, 2) + x]);
     }
-    data_of<T>(a.tensors[0])[i] = convert<T>(sum / static_cast<A>((y1 - y0) * (x1 - x0)));
-  }
+    return sum / static_cast<A>((y1 - y0) * (x1 - x0));
+  });
 }
 
 /// tensors: gradient of the input, gradient of the output.
@@ -212,9 +214,7 @@ ALT_FN void adaptive_average_pool_backward(const KernelArgs& a) {
   using namespace pool;
   using A = opmath_t<T>;
   const Geometry g(a);
-  const int64_t n = g.g[kPlanes] * g.in_size();
-  for (int64_t i = first_index(); i < n; i += grid_step()) {
-    const Place p(i, g.g + kIn);
+  for_places<T>(a, kIn, [&](const Place& p, int64_t) {
     const T* gradient = data_of<T>(a.tensors[1]) + p.plane * g.out_size();
     const int64_t in_y = g(kIn, 1), in_x = g(kIn, 2), out_y = g(kOut, 1), out_x = g(kOut, 2);
     A sum(0);
@@ -229,8 +229,8 @@ ALT_FN void adaptive_average_pool_backward(const KernelArgs& a) {
         sum += convert<A>(gradient[y * out_x + x]) / static_cast<A>((y1 - y0) * (x1 - x0));
       }
     }
-    data_of<T>(a.tensors[0])[i] = convert<T>(sum);
-  }
+    return sum;
+  });
 }
 
 }  // namespace alt::kernels

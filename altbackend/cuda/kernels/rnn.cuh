@@ -30,6 +30,13 @@ struct Unit {
   ALT_FN int64_t gate(int k, int gates) const { return (row * gates + k) * hidden + column; }
   ALT_FN int64_t bias(int k) const { return k * hidden + column; }
 };
+
+/// body(unit, i) for all units of all examples.
+template <class Body>
+ALT_FN void for_units(const KernelArgs& a, Body&& body) {
+  const int64_t n = a.integers[kBatch] * a.integers[kHidden];
+  for (int64_t i = first_index(); i < n; i += grid_step()) body(Unit(a, i), i);
+}
 }  // namespace rnn
 
 /// tensors: hy, cy, workspace (the gates, activated), gates of the input, gates of the hidden
@@ -37,9 +44,7 @@ struct Unit {
 template <class T>
 ALT_FN void lstm_cell(const KernelArgs& a) {
   using A = opmath_t<T>;
-  const int64_t n = a.integers[rnn::kBatch] * a.integers[rnn::kHidden];
-  for (int64_t i = first_index(); i < n; i += grid_step()) {
-    const rnn::Unit unit(a, i);
+  rnn::for_units(a, [&](const rnn::Unit& unit, int64_t i) {
     A gates[4];
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
@@ -52,7 +57,7 @@ ALT_FN void lstm_cell(const KernelArgs& a) {
     const A cy = gates[1] * rnn::at<T>(a.tensors[5], i) + gates[0] * gates[2];
     data_of<T>(a.tensors[1])[i] = convert<T>(cy);
     data_of<T>(a.tensors[0])[i] = convert<T>(gates[3] * math::tanh(cy));
-  }
+  });
 }
 
 /// tensors: gradient of the gates, gradient of cx, gradient of hy (or none), of cy (or none), cx,
@@ -60,9 +65,7 @@ ALT_FN void lstm_cell(const KernelArgs& a) {
 template <class T>
 ALT_FN void lstm_cell_backward(const KernelArgs& a) {
   using A = opmath_t<T>;
-  const int64_t n = a.integers[rnn::kBatch] * a.integers[rnn::kHidden];
-  for (int64_t i = first_index(); i < n; i += grid_step()) {
-    const rnn::Unit unit(a, i);
+  rnn::for_units(a, [&](const rnn::Unit& unit, int64_t i) {
     A gates[4];
 #pragma unroll
     for (int k = 0; k < 4; ++k) gates[k] = rnn::at<T>(a.tensors[6], unit.gate(k, 4));
@@ -77,7 +80,7 @@ ALT_FN void lstm_cell_backward(const KernelArgs& a) {
       data_of<T>(a.tensors[0])[unit.gate(k, 4)] = convert<T>(inner[k] * slope);
     }
     data_of<T>(a.tensors[1])[i] = convert<T>(grad_cy * gates[1]);
-  }
+  });
 }
 
 /// tensors: hy, workspace (batch x 5 hidden: reset, update, new, hx, the hidden state's part of
@@ -85,9 +88,7 @@ ALT_FN void lstm_cell_backward(const KernelArgs& a) {
 template <class T>
 ALT_FN void gru_cell(const KernelArgs& a) {
   using A = opmath_t<T>;
-  const int64_t n = a.integers[rnn::kBatch] * a.integers[rnn::kHidden];
-  for (int64_t i = first_index(); i < n; i += grid_step()) {
-    const rnn::Unit unit(a, i);
+  rnn::for_units(a, [&](const rnn::Unit& unit, int64_t i) {
     A from_input[3], from_hidden[3];
 #pragma unroll
     for (int k = 0; k < 3; ++k) {
@@ -104,7 +105,7 @@ ALT_FN void gru_cell(const KernelArgs& a) {
 #pragma unroll
     for (int k = 0; k < 5; ++k) data_of<T>(a.tensors[1])[unit.gate(k, 5)] = convert<T>(kept[k]);
     data_of<T>(a.tensors[0])[i] = convert<T>(fresh + update * (hx - fresh));
-  }
+  });
 }
 
 /// tensors: gradient of the input's gates, of the hidden state's gates, of hx, gradient of hy,
@@ -112,9 +113,7 @@ ALT_FN void gru_cell(const KernelArgs& a) {
 template <class T>
 ALT_FN void gru_cell_backward(const KernelArgs& a) {
   using A = opmath_t<T>;
-  const int64_t n = a.integers[rnn::kBatch] * a.integers[rnn::kHidden];
-  for (int64_t i = first_index(); i < n; i += grid_step()) {
-    const rnn::Unit unit(a, i);
+  rnn::for_units(a, [&](const rnn::Unit& unit, int64_t i) {
     A kept[5];
 #pragma unroll
     for (int k = 0; k < 5; ++k) kept[k] = rnn::at<T>(a.tensors[4], unit.gate(k, 5));
@@ -131,7 +130,7 @@ ALT_FN void gru_cell_backward(const KernelArgs& a) {
       data_of<T>(a.tensors[1])[unit.gate(k, 3)] = convert<T>(of_hidden);
     }
     data_of<T>(a.tensors[2])[i] = convert<T>(grad * update);
-  }
+  });
 }
 
 }  // namespace alt::kernels
