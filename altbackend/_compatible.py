@@ -137,5 +137,3 @@ def check_environment(environment: Mapping[str, str]) -> None:
             raise Refusal(
                 f"{name}={value!r} is not valid: it must be {words}", "correct it or unset it"
             )
-    if environment.get("ALT_ENGINE") == "cuda":
-        raise Refusal("ALT_ENGINE='cuda' asks for an engine that this version lacks", "unset it")

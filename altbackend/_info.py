@@ -30,19 +30,12 @@ def collect() -> dict[str, Any]:
             "cpu_features": list(_build_info.CPU_FEATURES),
             "extension": str(_C.__spec__.origin) if _C.__spec__ else "",
         },
-        "engine": {"name": build["engine"], "reason": _why(build["engine"])},
+        "engine": _C.engine(),
         "threads": _C.num_threads(),
         "fallback": _C.get_fallback_mode(),
         "devices": [_device(index) for index in range(alt.device_count())],
         "environment": {name: os.environ.get(name) for name in sorted(_compatible.ENVIRONMENT)},
     }
-
-
-def _why(engine: str) -> str:
-    asked = os.environ.get("ALT_ENGINE")
-    if asked and asked != "auto":
-        return f"ALT_ENGINE={asked}"
-    return "the only engine of this version" if engine == "host" else "chosen by itself"
 
 
 def _device(index: int) -> dict[str, Any]:

@@ -91,7 +91,6 @@ PYBIND11_MODULE(_C, m) {
     info["torch_version"] = ALT_TORCH_VERSION;
     info["arch"] = ALT_ARCH_NAME;
     info["compiler"] = __VERSION__;
-    info["engine"] = "host";
     return info;
   });
 }

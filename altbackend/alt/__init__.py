@@ -104,7 +104,7 @@ def init() -> None:
 
 def _is_in_bad_fork() -> bool:
     """Whether this process is a fork that cannot use the device."""
-    return bool(getattr(_C, "is_in_bad_fork", lambda: False)())
+    return bool(_C.is_in_bad_fork())
 
 
 def _lazy_init() -> None:
@@ -117,7 +117,10 @@ def _lazy_init() -> None:
 
 
 def device_count() -> int:
-    """How many devices there are: ALT_DEVICE_COUNT, 1 by default."""
+    """How many devices there are.
+
+    On the host ALT_DEVICE_COUNT, 1 by default; with the CUDA engine the GPUs, or as many of them.
+    """
     return int(_C.device_count())
 
 
@@ -185,7 +188,7 @@ class _AltDeviceProperties:
     major: int
     minor: int
     total_memory: int  # bytes
-    multi_processor_count: int  # threads of the pool
+    multi_processor_count: int  # threads of the pool, or a GPU's multiprocessors
     engine: str
     cpu_features: tuple[str, ...]
     is_integrated: int = 1  # it shares the host's memory
@@ -212,32 +215,52 @@ def get_device_properties(device: DeviceLike = None) -> _AltDeviceProperties:
     """Name, memory (bytes), threads and capability of a device."""
     index = checked_device_index(device)
     major, minor = get_device_capability(index)
-    return _AltDeviceProperties(
+    gpu = _gpu(index)
+    known = _AltDeviceProperties(
         name=get_device_name(index),
         major=major,
         minor=minor,
         total_memory=mem_get_info(index)[1],
         multi_processor_count=int(_C.num_threads()),
-        engine=str(_C.build_info()["engine"]),
+        engine=str(_C.engine()["name"]),
         cpu_features=tuple(_build_info.CPU_FEATURES),
     )
+    if gpu is None:
+        return known
+    return dataclasses.replace(
+        known,
+        multi_processor_count=gpu["multi_processor_count"],
+        is_integrated=gpu["is_integrated"],
+        warp_size=32,
+    )
+
+
+def _gpu(index: int) -> dict[str, Any] | None:
+    """What the driver says of a GPU, None on the host engine."""
+    return _C.describe_gpu(index) if _C.engine()["name"] == "cuda" else None
 
 
 def get_device_name(device: DeviceLike = None) -> str:
     """What the device runs on, such as "AMD EPYC 9354 (alt)"."""
-    checked_device_index(device)
-    return f"{_cpu_name()} (alt)"
+    gpu = _gpu(checked_device_index(device))
+    return f"{gpu['name'] if gpu else _cpu_name()} (alt)"
 
 
 def get_device_capability(device: DeviceLike = None) -> tuple[int, int]:
-    """(8, 0): scripts ask it to know whether bfloat16 works, as on cuda from 8.0."""
-    checked_device_index(device)
-    return (8, 0)
+    """A GPU's compute capability.
+
+    On the host (8, 0): scripts ask it to know whether bfloat16 works, as on cuda from 8.0.
+    """
+    gpu = _gpu(checked_device_index(device))
+    return (gpu["major"], gpu["minor"]) if gpu else (8, 0)
 
 
 def can_device_access_peer(device: DeviceLike, peer_device: DeviceLike) -> bool:
-    """Whether a device can read the other's memory directly: all but itself."""
-    return checked_device_index(device) != checked_device_index(peer_device)
+    """Whether a device can read the other's memory directly; on the host all but itself."""
+    index, peer = checked_device_index(device), checked_device_index(peer_device)
+    if _gpu(index) is not None:
+        return _C.gpus_are_peers(index, peer)
+    return index != peer
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:

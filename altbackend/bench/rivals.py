@@ -41,7 +41,7 @@ class Side:
 
 def engine() -> str:
     """Alt's engine: "host" or "cuda"."""
-    return str(_C.build_info()["engine"])
+    return str(_C.engine()["name"])
 
 
 def default_rivals() -> list[str]:

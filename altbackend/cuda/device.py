@@ -6,7 +6,7 @@ from altbackend.cuda import compile as compiler
 from altbackend.cuda.errors import CudaError
 
 
-def _name(version: int) -> str:
+def version_name(version: int) -> str:
     """12090 is CUDA 12.9."""
     return f"{version // 1000}.{version % 1000 // 10}"
 
@@ -28,7 +28,7 @@ def count() -> int:
         raise CudaError("no NVIDIA driver is loaded; the CUDA engine needs one, and a GPU")
     if driver // 1000 < major:
         raise CudaError(
-            f"CuPy is built for CUDA {_name(toolkit)}, but the driver knows CUDA {_name(driver)}; "
+            f"CuPy is built for CUDA {version_name(toolkit)}, but the driver knows CUDA {version_name(driver)}; "
             f"install a newer driver, or altbackend[cuda{driver // 1000}]"
         )
     try:

@@ -3,12 +3,15 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <limits>
+#include <cstring>
 #include <memory>
 #include <sstream>
 #include <vector>
 
 #include "runtime/backward_thread.h"
+#include "runtime/cuda/copy.h"
+#include "runtime/cuda/engine.h"
+#include "runtime/cuda/memory.h"
 #include "runtime/device.h"
 #include "runtime/environment.h"
 #include "runtime/fork.h"
@@ -18,11 +21,7 @@
 namespace alt {
 namespace {
 
-constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
-
-size_t environment_limit() {
-  return environment().memory_limit.value_or(kNoLimit);
-}
+constexpr size_t kNoLimit = HeapStatistics::kNoLimit;
 
 using Heaps = std::vector<std::unique_ptr<Heap>>;
 
@@ -30,19 +29,34 @@ Heaps* make_heaps() {
   auto* heaps = new Heaps;
   for (c10::DeviceIndex i = 0; i < device_count(); ++i) {
     heaps->push_back(std::make_unique<Heap>());
-    heaps->back()->set_limit(environment_limit());
+    heaps->back()->set_limit(environment_memory_limit());
   }
   return heaps;
 }
 
 Heaps& all_heaps();
 
+// Of the engine that computes: the heap on the host, or the GPU's.
+HeapStatistics& statistics(c10::DeviceIndex device) {
+  device = resolve_device(device);
+  return cuda::is_engine() ? cuda::statistics(device) : *all_heaps()[static_cast<size_t>(device)];
+}
+
+template <class F>
+void for_each_mutex(F&& visit) {
+  for (auto& heap : all_heaps()) visit(heap->mutex());
+  if (!cuda::is_engine()) return;
+  for (size_t i = 0; i < all_heaps().size(); ++i) {
+    visit(cuda::statistics(static_cast<c10::DeviceIndex>(i)).mutex());
+  }
+}
+
 void lock_all() {
-  for (auto& heap : all_heaps()) heap->mutex().lock();
+  for_each_mutex([](std::mutex& mutex) { mutex.lock(); });
 }
 
 void unlock_all() {
-  for (auto& heap : all_heaps()) heap->mutex().unlock();
+  for_each_mutex([](std::mutex& mutex) { mutex.unlock(); });
 }
 
 // Leaked: tensors may outlive static objects.
@@ -62,10 +76,6 @@ Heap& heap_at(c10::DeviceIndex device) {
   return *all_heaps()[static_cast<size_t>(device)];
 }
 
-Heap& heap(c10::DeviceIndex device) {
-  return heap_at(resolve_device(device));
-}
-
 std::string format_bytes(size_t bytes) {
   static constexpr const char* kUnits[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   double number = static_cast<double>(bytes);
@@ -77,8 +87,9 @@ std::string format_bytes(size_t bytes) {
   return out.str();
 }
 
-[[noreturn]] void throw_out_of_memory(size_t size, c10::DeviceIndex device) {
-  Heap& full = heap(device);
+}  // namespace
+
+void throw_out_of_memory(HeapStatistics& full, size_t size, c10::DeviceIndex device) {
   full.count_out_of_memory();
   const size_t allocated = static_cast<size_t>(full.allocated_bytes());
   const size_t reserved = static_cast<size_t>(full.reserved_bytes());
@@ -96,12 +107,15 @@ std::string format_bytes(size_t bytes) {
   __builtin_unreachable();
 }
 
-void report(void* data, int64_t size, const Heap& from, c10::DeviceIndex device) {
+void report_to_profiler(void* data, int64_t size, const HeapStatistics& from,
+                        c10::DeviceIndex device) {
   if (!c10::memoryProfilingEnabled()) return;
   c10::reportMemoryUsageToProfiler(data, size, static_cast<size_t>(from.allocated_bytes()),
                                    static_cast<size_t>(from.reserved_bytes()),
                                    c10::Device(c10::DeviceType::PrivateUse1, device));
 }
+
+namespace {
 
 void release(void* data) {
   if (!data) return;
@@ -112,20 +126,23 @@ void release(void* data) {
     const auto& heaps = all_heaps();
     const auto at = std::find_if(heaps.begin(), heaps.end(),
                                  [&](const auto& other) { return other.get() == &from; });
-    report(data, -bytes, from, static_cast<c10::DeviceIndex>(at - heaps.begin()));
+    report_to_profiler(data, -bytes, from, static_cast<c10::DeviceIndex>(at - heaps.begin()));
   } else {
     Heap::release(data);
   }
 }
 
-class HostAllocator final : public c10::DeviceAllocator {
+// What PyTorch holds of both engines.
+class Allocator final : public c10::DeviceAllocator {
  public:
   c10::DataPtr allocate(size_t size) override { return alt::allocate(size); }
 
-  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+  c10::DeleterFnPtr raw_deleter() const override {
+    return cuda::on_gpu() ? &cuda::release : &release;
+  }
 
   void copy_data(void* to, const void* from, size_t count) const override {
-    default_copy_data(to, from, count);
+    copy_memory(to, from, count);
   }
 
   bool initialized() override { return device_count_or_zero() > 0; }
@@ -133,20 +150,23 @@ class HostAllocator final : public c10::DeviceAllocator {
   // There are no private pools.
   void emptyCache(c10::MempoolId_t) override {
     for (auto& each : all_heaps()) each->empty_cache();
+    if (cuda::is_engine()) cuda::empty_cache();
   }
 
-  // Work is done before memory can be freed.
-  void recordStream(const c10::DataPtr&, c10::Stream) override {}
+  // On the host, work is done before memory can be freed.
+  void recordStream(const c10::DataPtr& data, c10::Stream stream) override {
+    if (cuda::is_engine()) cuda::record_stream(data, stream);
+  }
 
   c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex device) override {
-    return heap(device).stats();
+    return statistics(device).stats();
   }
 
   void resetAccumulatedStats(c10::DeviceIndex device) override {
-    heap(device).reset_accumulated_stats();
+    statistics(device).reset_accumulated_stats();
   }
 
-  void resetPeakStats(c10::DeviceIndex device) override { heap(device).reset_peak_stats(); }
+  void resetPeakStats(c10::DeviceIndex device) override { statistics(device).reset_peak_stats(); }
 
   // Without `override`: not every supported PyTorch declares it.
   virtual std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex device) {
@@ -161,14 +181,19 @@ class HostAllocator final : public c10::DeviceAllocator {
 
 }  // namespace
 
+size_t environment_memory_limit() {
+  return environment().memory_limit.value_or(kNoLimit);
+}
+
 c10::DeviceAllocator& device_allocator() {
-  static HostAllocator& instance = *new HostAllocator;
+  static Allocator& instance = *new Allocator;
   return instance;
 }
 
 c10::DataPtr allocate(size_t size, c10::DeviceIndex device) {
   run_backward_in_calling_thread();
   device = resolve_device(device);
+  if (cuda::choose() && cuda::on_gpu()) return cuda::allocate(size, device);
   const c10::Device on(c10::DeviceType::PrivateUse1, device);
   if (size == 0) return {nullptr, nullptr, &release, on};
   Heap& from = heap_at(device);
@@ -179,32 +204,51 @@ c10::DataPtr allocate(size_t size, c10::DeviceIndex device) {
     for (auto& each : all_heaps()) each->empty_cache();
     data = from.allocate(size);
   }
-  if (!data) throw_out_of_memory(size, device);
-  report(data, static_cast<int64_t>(Block::of(data)->allocated()), from, device);
+  if (!data) throw_out_of_memory(from, size, device);
+  report_to_profiler(data, static_cast<int64_t>(Block::of(data)->allocated()), from, device);
   return {data, data, &release, on};
 }
 
+void copy_memory(void* to, const void* from, size_t bytes) {
+  if (!cuda::is_engine()) {
+    std::memcpy(to, from, bytes);
+    return;
+  }
+  const auto place = [](const void* memory) {
+    return cuda::device_of(memory).value_or(cuda::kHostMemory);
+  };
+  cuda::copy_bytes(to, from, bytes, {.to = place(to), .from = place(from)});
+}
+
 c10::Device device_of(const void* pointer) {
+  if (const auto device = cuda::device_of(pointer)) {
+    return {c10::DeviceType::PrivateUse1, *device};
+  }
   for (c10::DeviceIndex i = 0; i < device_count(); ++i) {
-    if (heap(i).contains(pointer)) return {c10::DeviceType::PrivateUse1, i};
+    if (heap_at(i).contains(pointer)) return {c10::DeviceType::PrivateUse1, i};
   }
   TORCH_CHECK(false, "The specified pointer resides on host memory and is not registered with any ",
               c10::DeviceTypeName(c10::DeviceType::PrivateUse1, true), " device.");
 }
 
 std::pair<size_t, size_t> free_and_total_memory(c10::DeviceIndex device) {
-  const SystemMemory memory = SystemMemory::query();
-  const size_t total = std::min(memory.total, environment_limit());
-  const auto reserved = static_cast<size_t>(heap(device).reserved_bytes());
-  return {std::min(memory.available, total - std::min(total, reserved)), total};
+  device = resolve_device(device);
+  const auto [free, all] = [&]() -> std::pair<size_t, size_t> {
+    if (cuda::choose()) return cuda::free_and_total_memory(device);
+    const SystemMemory memory = SystemMemory::query();
+    return {memory.available, memory.total};
+  }();
+  const size_t total = std::min(all, environment_memory_limit());
+  const auto reserved = static_cast<size_t>(statistics(device).reserved_bytes());
+  return {std::min(free, total - std::min(total, reserved)), total};
 }
 
 void set_memory_limit(c10::DeviceIndex device, std::optional<size_t> bytes) {
-  heap(device).set_limit(std::min(bytes.value_or(kNoLimit), environment_limit()));
+  statistics(device).set_limit(std::min(bytes.value_or(kNoLimit), environment_memory_limit()));
 }
 
 std::optional<size_t> memory_limit(c10::DeviceIndex device) {
-  const size_t limit = heap(device).limit();
+  const size_t limit = statistics(device).limit();
   return limit == kNoLimit ? std::nullopt : std::optional<size_t>(limit);
 }
 

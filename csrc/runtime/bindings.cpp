@@ -1,13 +1,12 @@
 #include "runtime/bindings.h"
 
-#include <c10/util/Exception.h>
 #include <torch/csrc/Generator.h>
 #include <torch/csrc/autograd/python_variable.h>
 
 #include <string>
-#include <type_traits>
 
 #include "runtime/allocator.h"
+#include "runtime/cuda/bindings.h"
 #include "runtime/device.h"
 #include "runtime/environment.h"
 #include "runtime/generator.h"
@@ -19,27 +18,6 @@ namespace {
 namespace py = pybind11;
 using c10::CachingAllocator::StatArray;
 using c10::CachingAllocator::StatType;
-
-// A function whose PyTorch errors reach Python as what PyTorch itself would raise.
-template <class R, class... Arguments>
-auto translated(R (*function)(Arguments...)) {
-  return [function](Arguments... arguments) -> R {
-    try {
-      return function(arguments...);
-    } catch (const c10::ValueError& error) {
-      throw py::value_error(error.what_without_backtrace());
-    } catch (const c10::Error& error) {
-      PyErr_SetString(PyExc_RuntimeError, error.what_without_backtrace());
-      throw py::error_already_set();
-    }
-  };
-}
-
-// A device index as Python has it: an int that an int8_t may not hold.
-c10::DeviceIndex to_index(int device) {
-  TORCH_CHECK(device >= -1 && device <= 127, "invalid device ordinal: ", device);
-  return resolve_device(static_cast<c10::DeviceIndex>(device));
-}
 
 int get_device_count() {
   return device_count();
@@ -175,6 +153,8 @@ void bind_runtime(py::module_& module) {
   module.def("num_threads", translated(&num_threads));
   module.def("set_num_threads", translated(&set_num_threads), py::arg("count"));
   module.def("environment", translated(&get_environment));
+
+  cuda::bind(module);
 }
 
 }  // namespace alt

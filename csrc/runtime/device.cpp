@@ -2,6 +2,9 @@
 
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+
+#include "runtime/cuda/engine.h"
 #include "runtime/environment.h"
 
 namespace alt {
@@ -12,6 +15,7 @@ thread_local c10::DeviceIndex thread_device = 0;
 void change_to(c10::DeviceIndex device) noexcept {
   if (device != 0) device_was_changed.store(true, std::memory_order_relaxed);
   thread_device = device;
+  if (cuda::is_engine()) cuda::follow_current_device();
 }
 
 }  // namespace
@@ -19,7 +23,10 @@ void change_to(c10::DeviceIndex device) noexcept {
 std::atomic<bool> device_was_changed{false};
 
 c10::DeviceIndex device_count() {
-  return static_cast<c10::DeviceIndex>(environment().device_count);
+  const std::optional<int>& wanted = environment().device_count;
+  if (!cuda::choose()) return static_cast<c10::DeviceIndex>(wanted.value_or(1));
+  const int there_are = cuda::engine().devices;
+  return static_cast<c10::DeviceIndex>(std::min(wanted.value_or(there_are), there_are));
 }
 
 c10::DeviceIndex device_count_or_zero() noexcept {
@@ -57,7 +64,7 @@ void check_device(c10::DeviceIndex device) {
   const c10::DeviceIndex count = device_count();
   TORCH_CHECK(device >= 0 && device < count, "invalid device ordinal: there is no ",
               device_name(device), ", the number of devices is ", static_cast<int>(count),
-              " (set by ALT_DEVICE_COUNT)");
+              environment().device_count || !cuda::is_engine() ? " (set by ALT_DEVICE_COUNT)" : "");
 }
 
 c10::DeviceIndex resolve_device(c10::DeviceIndex device) {

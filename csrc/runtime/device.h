@@ -8,7 +8,8 @@
 
 namespace alt {
 
-// ALT_DEVICE_COUNT; raises ValueError where it is not a count.
+// On the host engine ALT_DEVICE_COUNT, or one; on the CUDA engine the GPUs, or ALT_DEVICE_COUNT of
+// them. Raises ValueError where the engine or the count that is asked for cannot be.
 c10::DeviceIndex device_count();
 
 // The same for callers that may not see an exception: no devices where the environment is wrong.

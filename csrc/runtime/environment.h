@@ -13,7 +13,7 @@ enum class Engine { kAuto, kHost, kCuda };
 
 // What the ALT_* environment variables ask for.
 struct Environment {
-  int device_count = 1;                // ALT_DEVICE_COUNT
+  std::optional<int> device_count;     // ALT_DEVICE_COUNT
   int num_threads = 0;                 // ALT_NUM_THREADS; 0 follows torch.get_num_threads()
   std::optional<size_t> memory_limit;  // ALT_MEMORY_LIMIT: bytes a device may take
   FallbackMode fallback = FallbackMode::kAllow;  // ALT_FALLBACK

@@ -2,16 +2,48 @@
 
 #include <c10/util/Exception.h>
 
+#include <chrono>
+
+#include "runtime/cuda/engine.h"
+#include "runtime/cuda/event.h"
 #include "runtime/device.h"
 
 namespace alt {
+namespace {
 
-void Event::record(c10::DeviceIndex device) {
+// The host engine computes at once: an event is over when it is recorded.
+class HostEvent final : public Event {
+ public:
+  using Event::Event;
+
+  void block(c10::Stream) const override {}
+  bool query() const override { return true; }
+  void synchronize() const override {}
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void mark(c10::Stream) override {
+    if (timed()) time_ = Clock::now();
+  }
+
+  double milliseconds_to(const Event& end) const override {
+    const auto time = static_cast<const HostEvent&>(end).time_ - time_;
+    return std::chrono::duration<double, std::milli>(time).count();
+  }
+
+  Clock::time_point time_;
+};
+
+}  // namespace
+
+void Event::record(c10::Stream stream) {
+  const c10::DeviceIndex device = stream.device_index();
   TORCH_CHECK(!recorded_ || device == device_, "Event device ", device_name(device_),
               " does not match recording stream's device ", device_name(device), ".");
+  mark(stream);
   device_ = device;
   recorded_ = true;
-  if (timed_) time_ = Clock::now();
 }
 
 double Event::elapsed_time(const Event& end) const {
@@ -21,7 +53,12 @@ double Event::elapsed_time(const Event& end) const {
                     "Both events must be recorded before calculating elapsed time.");
   TORCH_CHECK(device_ == end.device_, "Events of ", device_name(device_), " and ",
               device_name(end.device_), " cannot be compared.");
-  return std::chrono::duration<double, std::milli>(end.time_ - time_).count();
+  return milliseconds_to(end);
+}
+
+std::unique_ptr<Event> make_event(bool timed) {
+  if (cuda::is_engine()) return std::make_unique<cuda::Event>(timed);
+  return std::make_unique<HostEvent>(timed);
 }
 
 }  // namespace alt

@@ -4,6 +4,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
+#include "runtime/allocator.h"
 #include "runtime/device.h"
 #include "runtime/event.h"
 #include "runtime/stream.h"
@@ -42,8 +43,9 @@ struct GuardImpl final : c10::impl::DeviceGuardImplInterface {
     return {kDeviceType, maybe_exchange_device(device.index())};
   }
 
-  // Every operator returns when its work is done.
-  void synchronizeDevice(const c10::DeviceIndex device) const override { resolve_device(device); }
+  void synchronizeDevice(const c10::DeviceIndex device) const override {
+    synchronize_device(device);
+  }
 
 #if __has_include(<c10/core/DeviceCapability.h>)
   virtual c10::DeviceCapability getDeviceCapability(c10::Device device) const {
@@ -62,54 +64,55 @@ struct GuardImpl final : c10::impl::DeviceGuardImplInterface {
     return default_stream(device.index());
   }
 
-  c10::Stream getNewStream(c10::Device device, int /*priority*/) const override {
-    return new_stream(device.index());
+  c10::Stream getNewStream(c10::Device device, int priority) const override {
+    return new_stream(device.index(), /*high_priority=*/priority < 0);
   }
 
-  c10::Stream getStreamFromGlobalPool(c10::Device device, bool /*high_priority*/) const override {
-    return new_stream(device.index());
+  c10::Stream getStreamFromGlobalPool(c10::Device device, bool high_priority) const override {
+    return new_stream(device.index(), high_priority);
   }
 
   c10::Stream exchangeStream(c10::Stream stream) const override { return exchange_stream(stream); }
 
-  bool queryStream(const c10::Stream& stream) const override {
-    check_device(stream.device_index());
-    return true;
-  }
+  bool queryStream(const c10::Stream& stream) const override { return query_stream(stream); }
 
-  void synchronizeStream(const c10::Stream& stream) const override {
-    check_device(stream.device_index());
-  }
+  void synchronizeStream(const c10::Stream& stream) const override { synchronize_stream(stream); }
 
   virtual bool isStreamCapturing(const c10::Stream&) const { return false; }
 
-  // There is nothing behind a stream but its identity; the default stream's is null, as CUDA's.
+  // On the host there is nothing behind a stream but its identity; the default stream's is null,
+  // as CUDA's.
   virtual void* getStreamNativeHandle(const c10::Stream stream) const {
     return reinterpret_cast<void*>(static_cast<intptr_t>(stream.id()));
   }
 
-  void recordDataPtrOnStream(const c10::DataPtr&, const c10::Stream&) const override {}
+  void recordDataPtrOnStream(const c10::DataPtr& data, const c10::Stream& stream) const override {
+    device_allocator().recordStream(data, stream);
+  }
 
   // ---- events ----
 
   void record(void** event, const c10::Stream& stream, const c10::DeviceIndex /*device*/,
               const c10::EventFlag flag) const override {
     check_device(stream.device_index());
-    if (!*event) *event = new Event(/*timed=*/flag == c10::EventFlag::BACKEND_DEFAULT);
-    as_event(*event).record(stream.device_index());
+    if (!*event) *event = make_event(/*timed=*/flag == c10::EventFlag::BACKEND_DEFAULT).release();
+    as_event(*event).record(stream);
   }
 
   void destroyEvent(void* event, const c10::DeviceIndex) const noexcept override {
     delete static_cast<Event*>(event);
   }
 
-  void block(void* /*event*/, const c10::Stream& stream) const override {
+  void block(void* event, const c10::Stream& stream) const override {
     check_device(stream.device_index());
+    if (event) as_event(event).block(stream);
   }
 
-  bool queryEvent(void* /*event*/) const override { return true; }
+  bool queryEvent(void* event) const override { return !event || as_event(event).query(); }
 
-  void synchronizeEvent(void* /*event*/) const override {}
+  void synchronizeEvent(void* event) const override {
+    if (event) as_event(event).synchronize();
+  }
 
   double elapsedTime(void* begin, void* end, const c10::DeviceIndex) const override {
     TORCH_CHECK_VALUE(begin && end,

@@ -239,9 +239,9 @@ void* Heap::allocate(size_t requested) {
   block->requested = requested;
   permit(block->data(), requested);
   const size_t capacity = block->allocated();
-  update(pool, stats_.allocation, [](auto& stat) { stat.increase(1); });
-  update(pool, stats_.allocated_bytes, [&](auto& stat) { stat.increase(capacity); });
-  update(pool, stats_.requested_bytes, [&](auto& stat) { stat.increase(requested); });
+  update(pool.kind, stats_.allocation, [](auto& stat) { stat.increase(1); });
+  update(pool.kind, stats_.allocated_bytes, [&](auto& stat) { stat.increase(capacity); });
+  update(pool.kind, stats_.requested_bytes, [&](auto& stat) { stat.increase(requested); });
   return block->data();
 }
 
@@ -259,9 +259,9 @@ void Heap::release(void* data) {
   }
   BlockPool& pool = *block->segment->pool;
   const size_t capacity = block->allocated();
-  heap.update(pool, heap.stats_.allocation, [](auto& stat) { stat.decrease(1); });
-  heap.update(pool, heap.stats_.allocated_bytes, [&](auto& stat) { stat.decrease(capacity); });
-  heap.update(pool, heap.stats_.requested_bytes,
+  heap.update(pool.kind, heap.stats_.allocation, [](auto& stat) { stat.decrease(1); });
+  heap.update(pool.kind, heap.stats_.allocated_bytes, [&](auto& stat) { stat.decrease(capacity); });
+  heap.update(pool.kind, heap.stats_.requested_bytes,
               [&](auto& stat) { stat.decrease(block->requested); });
   forbid(block->data(), block->capacity());
   if (!heap.waiting_.keep(block)) heap.put_back(block);
@@ -328,16 +328,16 @@ void Heap::insert_free(Block* block) {
   BlockPool& pool = *block->segment->pool;
   pool.free_blocks.insert(block);
   if (block->is_whole_segment()) return;
-  update(pool, stats_.inactive_split, [](auto& stat) { stat.increase(1); });
-  update(pool, stats_.inactive_split_bytes, [&](auto& stat) { stat.increase(block->size); });
+  update(pool.kind, stats_.inactive_split, [](auto& stat) { stat.increase(1); });
+  update(pool.kind, stats_.inactive_split_bytes, [&](auto& stat) { stat.increase(block->size); });
 }
 
 void Heap::remove_free(Block* block) {
   BlockPool& pool = *block->segment->pool;
   pool.free_blocks.remove(block);
   if (block->is_whole_segment()) return;
-  update(pool, stats_.inactive_split, [](auto& stat) { stat.decrease(1); });
-  update(pool, stats_.inactive_split_bytes, [&](auto& stat) { stat.decrease(block->size); });
+  update(pool.kind, stats_.inactive_split, [](auto& stat) { stat.decrease(1); });
+  update(pool.kind, stats_.inactive_split_bytes, [&](auto& stat) { stat.decrease(block->size); });
 }
 
 // ---- Heap: segments ----
@@ -352,8 +352,7 @@ bool Heap::grow(BlockPool& pool, size_t size) {
 }
 
 Segment* Heap::map_segment(BlockPool& pool, size_t size) {
-  const size_t reserved = static_cast<size_t>(stats_.reserved_bytes[0].current);
-  if (size > limit_ || reserved > limit_ - size) return nullptr;
+  if (!within_limit(size)) return nullptr;
   if (!system_budget().admits(size)) return nullptr;
   void* memory = map_memory(size);
   if (!memory) {
@@ -379,8 +378,8 @@ Segment* Heap::map_segment(BlockPool& pool, size_t size) {
   forbid(block->data(), block->capacity());
   insert_free(block);
   ++stats_.num_device_alloc;
-  update(pool, stats_.segment, [](auto& stat) { stat.increase(1); });
-  update(pool, stats_.reserved_bytes, [&](auto& stat) { stat.increase(size); });
+  update(pool.kind, stats_.segment, [](auto& stat) { stat.increase(1); });
+  update(pool.kind, stats_.reserved_bytes, [&](auto& stat) { stat.increase(size); });
   return segment;
 }
 
@@ -394,8 +393,8 @@ void Heap::unmap_segment(Segment* segment) {
   munmap(segment, size);
   system_budget().give_back(size);
   ++stats_.num_device_free;
-  update(pool, stats_.segment, [](auto& stat) { stat.decrease(1); });
-  update(pool, stats_.reserved_bytes, [&](auto& stat) { stat.decrease(size); });
+  update(pool.kind, stats_.segment, [](auto& stat) { stat.decrease(1); });
+  update(pool.kind, stats_.reserved_bytes, [&](auto& stat) { stat.decrease(size); });
 }
 
 void Heap::empty_cache() {
@@ -420,32 +419,7 @@ bool Heap::contains(const void* pointer) const {
   return false;
 }
 
-void Heap::set_limit(size_t bytes) {
-  std::lock_guard lock(mutex_);
-  limit_ = bytes;
-}
-
-size_t Heap::limit() const {
-  std::lock_guard lock(mutex_);
-  return limit_;
-}
-
 // ---- Heap: statistics ----
-
-template <class F>
-void Heap::update(BlockPool& pool, c10::CachingAllocator::StatArray& stat, F&& change) {
-  change(stat[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)]);
-  change(stat[static_cast<size_t>(pool.kind)]);
-}
-
-template <class F>
-void Heap::for_each_stat(F&& visit) {
-  for (auto* array :
-       {&stats_.allocation, &stats_.segment, &stats_.inactive_split, &stats_.allocated_bytes,
-        &stats_.reserved_bytes, &stats_.inactive_split_bytes, &stats_.requested_bytes}) {
-    for (auto& stat : *array) visit(stat);
-  }
-}
 
 Heap::Stats Heap::stats() const {
   std::lock_guard lock(mutex_);
@@ -459,40 +433,6 @@ Heap::Stats Heap::stats() const {
   result.active = result.allocation;
   result.active_bytes = result.allocated_bytes;
   return result;
-}
-
-int64_t Heap::allocated_bytes() const {
-  std::lock_guard lock(mutex_);
-  return stats_.allocated_bytes[0].current;
-}
-
-int64_t Heap::reserved_bytes() const {
-  std::lock_guard lock(mutex_);
-  return stats_.reserved_bytes[0].current;
-}
-
-void Heap::reset_accumulated_stats() {
-  std::lock_guard lock(mutex_);
-  for_each_stat([](auto& stat) { stat.reset_accumulated(); });
-  stats_.num_alloc_retries = 0;
-  stats_.num_ooms = 0;
-  stats_.num_device_alloc = 0;
-  stats_.num_device_free = 0;
-}
-
-void Heap::reset_peak_stats() {
-  std::lock_guard lock(mutex_);
-  for_each_stat([](auto& stat) { stat.reset_peak(); });
-}
-
-void Heap::count_retry() {
-  std::lock_guard lock(mutex_);
-  ++stats_.num_alloc_retries;
-}
-
-void Heap::count_out_of_memory() {
-  std::lock_guard lock(mutex_);
-  ++stats_.num_ooms;
 }
 
 }  // namespace alt

@@ -5,9 +5,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
-#include <mutex>
-#include <optional>
+
+#include "runtime/heap_statistics.h"
 
 namespace alt {
 
@@ -123,10 +122,8 @@ class BlockPool {
 };
 
 // One device's memory. Freed blocks are kept for later allocations, until empty_cache().
-class Heap {
+class Heap final : public HeapStatistics {
  public:
-  using Stats = c10::CachingDeviceAllocator::DeviceStats;
-
   // Aligned to 64 bytes, or null where neither the cache nor the system can give as much.
   void* allocate(size_t size);
 
@@ -135,23 +132,9 @@ class Heap {
   static void release(void* data);
   static Heap& heap_of(void* data) { return *Block::of(data)->segment->heap; }
 
-  // Gives segments that nothing lies in back to the system.
-  void empty_cache();
-
-  void set_limit(size_t bytes);
-  size_t limit() const;
-
-  Stats stats() const;
-  int64_t allocated_bytes() const;
-  int64_t reserved_bytes() const;
-  void reset_accumulated_stats();
-  void reset_peak_stats();
-  void count_retry();
-  void count_out_of_memory();
-
-  bool contains(const void* pointer) const;
-
-  std::mutex& mutex() const { return mutex_; }
+  void empty_cache() override;
+  Stats stats() const override;
+  bool contains(const void* pointer) const override;
 
  private:
   Block* take(BlockPool& pool, size_t size);
@@ -167,17 +150,9 @@ class Heap {
   void insert_free(Block* block);
   void remove_free(Block* block);
 
-  template <class F>
-  void update(BlockPool& pool, c10::CachingAllocator::StatArray& stat, F&& change);
-  template <class F>
-  void for_each_stat(F&& visit);
-
-  mutable std::mutex mutex_;
   BlockPool small_{c10::CachingAllocator::StatType::SMALL_POOL, size_t{2} << 20, 128};
   BlockPool large_{c10::CachingAllocator::StatType::LARGE_POOL, size_t{32} << 20, size_t{64} << 10};
   WaitingBlocks waiting_;
-  size_t limit_ = std::numeric_limits<size_t>::max();
-  Stats stats_;
 };
 
 }  // namespace alt

@@ -4,7 +4,6 @@
 #include <c10/core/StorageImpl.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "runtime/allocator.h"
 #include "runtime/device.h"
@@ -50,7 +49,7 @@ struct Hooks final : at::PrivateUse1HooksInterface {
     TORCH_CHECK(impl->resizable(), "Trying to resize storage that is not resizable");
     c10::DataPtr data = allocate(size, impl->device().index());
     const size_t kept = std::min(size, impl->nbytes());
-    if (kept > 0 && impl->data()) std::memcpy(data.mutable_get(), impl->data(), kept);
+    if (kept > 0 && impl->data()) copy_memory(data.mutable_get(), impl->data(), kept);
     impl->set_data_ptr_noswap(std::move(data));
     impl->set_nbytes(size);
   }

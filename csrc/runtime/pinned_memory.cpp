@@ -7,21 +7,31 @@
 #include <map>
 #include <mutex>
 
+#include "runtime/cuda/engine.h"
+#include "runtime/cuda/pinned_memory.h"
+
 namespace alt {
 namespace {
 
 class PinnedMemory final : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t size) override {
+    const c10::Device on(c10::DeviceType::CPU);
+    if (size > 0 && cuda::choose()) {
+      void* memory = cuda::allocate_pinned(size);
+      return {memory, memory, &cuda::release_pinned, on};
+    }
     void* pointer = c10::GetCPUAllocator()->raw_allocate(size);
     if (pointer) {
       std::lock_guard lock(mutex_);
       ranges_.emplace(pointer, size);
     }
-    return {pointer, pointer, &release, c10::Device(c10::DeviceType::CPU)};
+    return {pointer, pointer, &release, on};
   }
 
-  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+  c10::DeleterFnPtr raw_deleter() const override {
+    return cuda::is_engine() ? &cuda::release_pinned : &release;
+  }
 
   void copy_data(void* to, const void* from, size_t count) const override {
     default_copy_data(to, from, count);
@@ -71,7 +81,8 @@ c10::Allocator* pinned_memory_allocator() {
 }
 
 bool is_pinned(const void* pointer) {
-  return pointer && pinned_memory().contains(pointer);
+  if (!pointer) return false;
+  return cuda::is_engine() ? cuda::is_pinned(pointer) : pinned_memory().contains(pointer);
 }
 
 }  // namespace alt

@@ -4,8 +4,8 @@
 
 namespace alt {
 
-// Host memory for tensors that are to be copied to this device often. The device reads all host
-// memory alike, so it is ordinary memory that remembers having been asked for as pinned.
+// Host memory for tensors that are to be copied to this device often. The host engine reads all
+// memory alike: there it is ordinary memory that remembers having been asked for as pinned.
 c10::Allocator* pinned_memory_allocator();
 
 // Whether `pointer` lies in memory of pinned_memory_allocator().

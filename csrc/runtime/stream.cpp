@@ -4,6 +4,8 @@
 #include <atomic>
 #include <limits>
 
+#include "runtime/cuda/engine.h"
+#include "runtime/cuda/stream.h"
 #include "runtime/device.h"
 
 namespace alt {
@@ -26,19 +28,41 @@ c10::Stream default_stream(c10::DeviceIndex device) {
   return make_stream(resolve_device(device), kDefaultStream);
 }
 
-c10::Stream new_stream(c10::DeviceIndex device) {
-  return make_stream(resolve_device(device), ++last_stream);
+c10::Stream new_stream(c10::DeviceIndex device, bool high_priority) {
+  device = resolve_device(device);
+  return make_stream(device,
+                     cuda::choose() ? cuda::pooled_stream(device, high_priority) : ++last_stream);
 }
 
 c10::Stream current_stream(c10::DeviceIndex device) {
   device = resolve_device(device);
-  return make_stream(device, current_streams[static_cast<size_t>(device)]);
+  return make_stream(device, current_stream_id(device));
+}
+
+c10::StreamId current_stream_id(c10::DeviceIndex device) noexcept {
+  return current_streams[static_cast<size_t>(device)];
 }
 
 c10::Stream exchange_stream(c10::Stream stream) {
   const c10::Stream before = current_stream(stream.device_index());
   current_streams[static_cast<size_t>(before.device_index())] = stream.id();
   return before;
+}
+
+bool query_stream(c10::Stream stream) {
+  check_device(stream.device_index());
+  return !cuda::is_engine() || cuda::query(stream.device_index(), cuda::handle(stream.id()));
+}
+
+void synchronize_stream(c10::Stream stream) {
+  check_device(stream.device_index());
+  if (!cuda::is_engine()) return;
+  cuda::synchronize_and_check(stream.device_index(), cuda::handle(stream.id()));
+}
+
+void synchronize_device(c10::DeviceIndex device) {
+  device = resolve_device(device);
+  if (cuda::is_engine()) cuda::synchronize_and_check(device);
 }
 
 }  // namespace alt
