@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import os
-import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
+from cuda_compiler import compiled
 from cuda_gpu import Gpu, nested
 
-from altbackend.cuda.compile import INCLUDE_PATHS
-
-HERE = Path(__file__).parent / "cuda_simulation"
-BUILD = Path(__file__).parent.parent / "build" / "cuda_simulation"
 CANARY = 0x5A
 ON_GPU = os.environ.get("ALT_CUDA_TESTS") == "gpu"
 
@@ -55,24 +49,8 @@ def simulate(source: str) -> Library:
 
 
 def simulated(source: str) -> ctypes.CDLL:
-    """The kernels of `source` as functions of a library. Unoptimised: they are run once."""
-    folders = [HERE, *INCLUDE_PATHS]
-    headers = [p for f in folders for p in sorted(f.rglob("*")) if p.suffix in (".h", ".cuh")]
-    digest = hashlib.sha256(source.encode())
-    for header in headers:
-        digest.update(header.read_bytes())
-    target = BUILD / f"{digest.hexdigest()[:32]}.so"
-    if not target.exists():
-        BUILD.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_suffix(f".{os.getpid()}.so")
-        command = [os.environ.get("CXX", "g++"), "-x", "c++", "-std=c++20", "-O0", "-shared"]
-        command += ["-fPIC", "-ffp-contract=off", "-Wno-unknown-pragmas"]
-        command += ["-include", str(HERE / "cuda.h"), *(f"-I{f}" for f in folders)]
-        command += ["-", "-o", str(temporary)]
-        done = subprocess.run(command, input=source, text=True, capture_output=True)
-        assert done.returncode == 0, done.stderr[:8000]
-        os.replace(temporary, target)
-    return ctypes.CDLL(str(target))
+    """The kernels of `source` as functions of a library."""
+    return ctypes.CDLL(str(compiled(source)))
 
 
 def launch(

@@ -28,7 +28,8 @@ def count() -> int:
         raise CudaError("no NVIDIA driver is loaded; the CUDA engine needs one, and a GPU")
     if driver // 1000 < major:
         raise CudaError(
-            f"CuPy is built for CUDA {version_name(toolkit)}, but the driver knows CUDA {version_name(driver)}; "
+            f"CuPy is built for CUDA {version_name(toolkit)}, "
+            f"but the driver knows CUDA {version_name(driver)}; "
             f"install a newer driver, or altbackend[cuda{driver // 1000}]"
         )
     try:

@@ -1,14 +1,15 @@
 """The record in which a kernel says that its input was bad (``loops/failure.cuh``).
 
-It lies in pinned memory, one for each device. The runtime looks at it wherever the host waits for
-the device: `check` raises what stock raises for the same input on the cpu.
+It lies in pinned memory, one for each device. The runtime (csrc/runtime/cuda/failure.h) looks at it
+wherever the host waits for the device, and raises what stock raises for the same input on the cpu.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
 from typing import Any
+
+from altbackend import _C
 
 ZERO_DIVISION, INDEX_OUT_OF_RANGE, BAD_VALUE = 1, 2, 3
 
@@ -26,36 +27,19 @@ class Failure(ctypes.Structure):
 
 def check(record: Failure) -> None:
     """Raises what the record says, once."""
-    kind, value, bound = record.kind, record.value, record.bound
-    if kind == 0:
-        return
-    record.kind = record.taken = 0
-    if kind == ZERO_DIVISION:
-        raise RuntimeError("ZeroDivisionError")
-    if kind == INDEX_OUT_OF_RANGE:
-        raise IndexError(f"index {value} is out of bounds for a dimension of size {bound}")
-    raise RuntimeError(f"a kernel was given {value}, and takes less than {bound}")
-
-
-@functools.cache
-def _pinned(device: int) -> Any:
-    import cupy
-
-    memory = cupy.cuda.alloc_pinned_memory(ctypes.sizeof(Failure))
-    ctypes.memset(memory.ptr, 0, ctypes.sizeof(Failure))
-    return memory
+    _C.check_failure(ctypes.addressof(record))
 
 
 def record(device: int) -> Failure:
     """The device's record, where the kernels write it."""
-    return Failure.from_address(_pinned(device).ptr)
+    return Failure.from_address(_C.failure_record(device))
 
 
 def listen(module: Any, device: int) -> None:
     """Tells a freshly loaded module where the record is."""
     from cupy.cuda import runtime
 
-    address = ctypes.c_uint64(_pinned(device).ptr)
+    address = ctypes.c_uint64(_C.failure_record(device))
     runtime.memcpy(
         module.get_global_var("alt_failure").ptr,
         ctypes.addressof(address),

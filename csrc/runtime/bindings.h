@@ -18,6 +18,8 @@ auto translated(R (*function)(Arguments...)) {
       return function(arguments...);
     } catch (const c10::ValueError& error) {
       throw pybind11::value_error(error.what_without_backtrace());
+    } catch (const c10::IndexError& error) {
+      throw pybind11::index_error(error.what_without_backtrace());
     } catch (const c10::Error& error) {
       PyErr_SetString(PyExc_RuntimeError, error.what_without_backtrace());
       throw pybind11::error_already_set();

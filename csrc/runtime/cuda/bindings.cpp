@@ -96,6 +96,10 @@ uintptr_t address_of_failure_record(int device) {
   return reinterpret_cast<uintptr_t>(failure_record(to_index(device)));
 }
 
+void check_failure_at(uintptr_t address) {
+  check_failure(*reinterpret_cast<Failure*>(address));
+}
+
 // ---- DLPack ----
 
 // PyTorch calls this device kDLExtDev. Other libraries know its memory as CUDA's, which is what it
@@ -140,6 +144,7 @@ void bind(py::module_& module) {
   module.def("describe_gpu", translated(&describe_gpu), py::arg("device"));
   module.def("gpus_are_peers", translated(&gpus_are_peers), py::arg("device"), py::arg("peer"));
   module.def("failure_record", translated(&address_of_failure_record), py::arg("device"));
+  module.def("check_failure", translated(&check_failure_at), py::arg("address"));
   module.def("to_cuda_dlpack", translated(&to_cuda_dlpack), py::arg("tensor"));
   module.def("from_cuda_dlpack", translated(&from_cuda_dlpack), py::arg("capsule"));
 }

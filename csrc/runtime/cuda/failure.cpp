@@ -13,7 +13,8 @@
 namespace alt::cuda {
 namespace {
 
-enum Kind : int32_t { kZeroDivision = 1, kIndexOutOfRange = 2, kBadValue = 3 };
+// As failure.cuh numbers them; any other is a bad value.
+enum Kind : int32_t { kZeroDivision = 1, kIndexOutOfRange = 2 };
 
 constexpr size_t kMostDevices = std::numeric_limits<c10::DeviceIndex>::max() + size_t{1};
 
@@ -36,18 +37,21 @@ Failure* failure_record(c10::DeviceIndex device) {
   return record;
 }
 
-void check_failure(c10::DeviceIndex device) {
-  Failure* record = records[static_cast<size_t>(device)].load(std::memory_order_acquire);
+void check_failure(Failure& record) {
   // Of several threads that wait, one raises.
-  const int32_t kind = record ? std::atomic_ref(record->kind).exchange(0) : 0;
+  const int32_t kind = std::atomic_ref(record.kind).exchange(0);
   if (kind == 0) return;
-  const int64_t value = record->value;
-  const int64_t bound = record->bound;
-  std::atomic_ref(record->taken).store(0);
+  const int64_t value = record.value;
+  const int64_t bound = record.bound;
+  std::atomic_ref(record.taken).store(0);
   TORCH_CHECK(kind != kZeroDivision, "ZeroDivisionError");
   TORCH_CHECK_INDEX(kind != kIndexOutOfRange, "index ", value,
                     " is out of bounds for a dimension of size ", bound);
   TORCH_CHECK(false, "a kernel was given ", value, ", and takes less than ", bound);
+}
+
+void check_failure(c10::DeviceIndex device) {
+  if (Failure* record = records[static_cast<size_t>(device)]) check_failure(*record);
 }
 
 }  // namespace alt::cuda

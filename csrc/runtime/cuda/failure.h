@@ -18,8 +18,10 @@ struct Failure {
 // The device's record, in pinned memory: what every module's `alt_failure` is set to.
 Failure* failure_record(c10::DeviceIndex device);
 
-// Raises what the record says, as the host engine raises it at the call, and clears it. To be
-// called after waiting for the device.
+// Raises what a record says, as the host engine raises it at the call, and clears it.
+void check_failure(Failure& record);
+
+// The same of the device's record. To be called after waiting for the device.
 void check_failure(c10::DeviceIndex device);
 
 }  // namespace alt::cuda
