@@ -20,13 +20,14 @@ class FallbackRow(TypedDict):
     """One operator called from one place."""
 
     op: str  # with its overload, such as "aten::cholesky_solve"
+    kind: Literal["stock", "host"]  # whose kernel ran: stock's, or on a GPU the host engine's
     calls: int
     bytes: int  # of the tensors that went in and came out
     site: str  # "file.py:12 function" of the innermost Python frame outside torch, or "autograd"
 
 
 def fallback_report() -> list[FallbackRow]:
-    """Every operator that ran on a stock CPU kernel since the last reset, most calls first."""
+    """Every operator that ran on another's kernel since the last reset, most calls first."""
     rows = cast("list[FallbackRow]", _C.fallback_report())
     return sorted(rows, key=lambda row: (-row["calls"], row["op"], row["site"]))
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "dispatch/counters.h"
+#include "loops/cuda/bindings.h"
 #include "runtime/bindings.h"
 
 namespace {
@@ -67,6 +68,7 @@ py::list report() {
   for (const alt::FallbackRecord& record : alt::fallback_report()) {
     py::dict row;
     row["op"] = record.op;
+    row["kind"] = record.kind == alt::FallbackKind::kStock ? "stock" : "host";
     row["calls"] = record.calls;
     row["bytes"] = record.bytes;
     row["site"] = record.site;
@@ -79,6 +81,7 @@ py::list report() {
 
 PYBIND11_MODULE(_C, m) {
   alt::bind_runtime(m);
+  alt::cuda::bind_launches(m);
   alt::set_call_site_function(&python_call_site);
   m.def("fallback_report", &report);
   m.def("reset_fallback_report", &alt::reset_fallback_report);

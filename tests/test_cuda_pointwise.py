@@ -18,6 +18,7 @@ from agreement import TOLERANCE, noncontiguous
 from cuda_pointwise_cases import DIRECT, NAMES
 from cuda_simulator import ON_GPU, Guarded, assert_near, dtype_name, launch, simulate
 
+from altbackend import _C
 from altbackend.cuda import arguments, dtypes, failure, pointwise, table
 from altbackend.cuda.errors import CudaError
 
@@ -238,10 +239,10 @@ def test_contiguous_operands_are_moved_in_packs(library) -> None:
 
 @pytest.mark.parametrize("divisor", [1, 2, 3, 7, 641, 65536, 2**31 - 1])
 def test_division_by_multiplication(divisor: int) -> None:
-    d = arguments.divider(divisor)
+    _, multiplier, shift = _C.cuda_divider(divisor)
     for n in [0, 1, divisor - 1, divisor, divisor + 1, 2**31 - 2, 2**31 - 1, 123456789]:
         if n < 2**31:
-            assert ((n * d.multiplier >> 32) + n) >> d.shift == n // divisor
+            assert ((n * multiplier >> 32) + n) >> shift == n // divisor
 
 
 def test_refusals() -> None:
@@ -267,8 +268,8 @@ ALT_KERNEL(layout, Sizes) {
       sizeof(alt::TensorArgs), offsetof(alt::TensorArgs, strides), sizeof(alt::PointwiseArgs),
       offsetof(alt::PointwiseArgs, data), offsetof(alt::PointwiseArgs, sizes),
       offsetof(alt::PointwiseArgs, strides), offsetof(alt::PointwiseArgs, scalars),
-      sizeof(alt::Failure), offsetof(alt::Failure, value)};
-  for (int i = 0; i < 9; ++i) arguments.to[i] = sizes[i];
+      offsetof(alt::PointwiseArgs, numbers), sizeof(alt::Failure), offsetof(alt::Failure, value)};
+  for (int i = 0; i < 10; ++i) arguments.to[i] = sizes[i];
 }
 ALT_KERNEL(stuck, Sizes) {
   if (threadIdx.x != 3) __syncthreads();
@@ -281,7 +282,7 @@ class Sizes(ctypes.Structure):
 
 
 def test_arguments_are_laid_out_as_in_the_kernels() -> None:
-    found = torch.zeros(9, dtype=torch.int64)
+    found = torch.zeros(10, dtype=torch.int64)
     given = Sizes(found.data_ptr())
     launch(simulate(LAYOUT), "layout", given, block=(1,), tensors=[found])
     p = arguments.PointwiseArgs
@@ -293,6 +294,7 @@ def test_arguments_are_laid_out_as_in_the_kernels() -> None:
         p.sizes.offset,
         p.strides.offset,
         p.scalars.offset,
+        p.numbers.offset,
         ctypes.sizeof(failure.Failure),
         failure.Failure.value.offset,
     ]

@@ -141,8 +141,7 @@ def run(library, c: Case, *, backwards: bool) -> list[torch.Tensor]:
         c.dim,
         c.scalars,
     )
-    room = (made.arguments.outputs * made.splits * reduce.ACCUMULATOR_BYTES,)
-    parts = Guarded(room, torch.uint8)
+    parts = Guarded((made.parts_bytes,), torch.uint8)
     made.arguments.parts = parts.tensor.data_ptr()
     prefix = prefixes[c.key]
     tensors = [c.x, *outputs, parts]
@@ -156,9 +155,9 @@ def run(library, c: Case, *, backwards: bool) -> list[torch.Tensor]:
         tensors=tensors,
         backwards=backwards,
     )
-    if made.splits > 1:
-        blocks = (-(-given.outputs // 128),)
-        launch(compiled, prefix + "finish", given, blocks, (128,), tensors=tensors)
+    if made.parts_bytes:
+        finish = prefix + "finish"
+        launch(compiled, finish, given, made.finish_grid, made.finish_block, tensors=tensors)
     for guarded in (*outputs, parts):
         guarded.check()
     return [o.tensor for o in outputs]
@@ -185,9 +184,9 @@ def test_every_row_is_compared() -> None:
 def test_few_outputs_are_shared_by_blocks() -> None:
     x = torch.empty(2, 9000)
     made = reduce.plan(x.data_ptr(), [0], x.shape, x.stride(), [[1, 0]], (1,))
-    assert made.splits > 1
+    assert made.arguments.splits > 1 and made.parts_bytes > 0
     made = reduce.plan(x.data_ptr(), [0], (2000, 9), (9, 1), [[1, 0]], (1,))
-    assert made.splits == 1
+    assert made.arguments.splits == 1 and made.parts_bytes == 0
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])

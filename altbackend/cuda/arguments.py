@@ -1,9 +1,11 @@
-"""The structs of ``csrc/loops/arguments.h`` for ctypes, and how they are filled."""
+"""The structs of ``csrc/loops/arguments.h`` for ctypes, filled as C++ fills them."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+
+from altbackend import _C
 
 MAX_DIMS = 16
 MAX_OPERANDS = 8
@@ -51,6 +53,7 @@ class PointwiseArgs(ctypes.Structure):
         ("sizes", DividerArgs * MAX_DIMS),
         ("strides", (ctypes.c_int64 * MAX_DIMS) * MAX_OPERANDS),
         ("scalars", ScalarArgs * MAX_SCALARS),
+        ("numbers", (ctypes.c_uint8 * 16) * MAX_OPERANDS),
     ]
 
 
@@ -96,15 +99,6 @@ def tensor(data: int, sizes: Sequence[int], strides: Sequence[int]) -> TensorArg
     return result
 
 
-def scalar(value: complex | float | int | bool) -> ScalarArgs:
-    """A number in all the forms that a kernel may want."""
-    if isinstance(value, complex):
-        return ScalarArgs(value.real, value.imag, 0)
-    if isinstance(value, float):
-        return ScalarArgs(value, 0.0, int(value) if abs(value) < 2**63 else 0)
-    return ScalarArgs(float(value), 0.0, int(value))
-
-
 def kernel(
     tensors: Sequence[TensorArgs | None], integers: Sequence[int], numbers: Sequence[float] = ()
 ) -> KernelArgs:
@@ -116,15 +110,6 @@ def kernel(
     result.integers[: len(integers)] = [int(i) for i in integers]
     result.numbers[: len(numbers)] = [float(x) for x in numbers]
     return result
-
-
-def divider(divisor: int) -> DividerArgs:
-    """Granlund and Montgomery's multiplier for dividends below 2^31."""
-    if not 0 < divisor < 2**31:
-        raise ValueError(f"{divisor} is not a size of fewer than 2^31 elements")
-    shift = (divisor - 1).bit_length()
-    multiplier = (2**32 * (2**shift - divisor)) // divisor + 1
-    return DividerArgs(divisor, multiplier, shift)
 
 
 def joined(
@@ -158,21 +143,10 @@ def pointwise(
 ) -> PointwiseArgs:
     """Operands at the addresses `data`, outputs first, broadcast to `sizes`."""
     shape, steps = joined(sizes, strides)
-    if len(shape) > MAX_DIMS:
+    made = _C.cuda_pointwise_arguments(list(data), shape, steps, list(scalars))
+    if made is None:
         raise ValueError(f"a kernel takes tensors of at most {MAX_DIMS} dimensions")
-    numel = 1
-    for size in sizes:
-        numel *= size
-    result = PointwiseArgs(numel=numel, ndim=len(shape))
-    for d, size in enumerate(shape):
-        result.sizes[d] = divider(size)
-    for k, (address, stride) in enumerate(zip(data, steps, strict=True)):
-        result.data[k] = address
-        for d, step in enumerate(stride):
-            result.strides[k][d] = step
-    for k, value in enumerate(scalars):
-        result.scalars[k] = scalar(value)
-    return result
+    return PointwiseArgs.from_buffer_copy(made)
 
 
 def is_contiguous(a: PointwiseArgs, outputs: int, item_sizes: Sequence[int], lanes: int) -> bool:

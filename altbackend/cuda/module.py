@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from altbackend.cuda import compile as compiler
-from altbackend.cuda import failure, pointwise
+from altbackend.cuda import failure, kernels, pointwise, reduce
 
 
 @functools.cache
@@ -44,6 +44,28 @@ def pointwise_handles(
     )
 
 
-def kernel_handle(name: str, source: str, entry: str, device: int) -> int:
-    """Handle of one kernel of a module."""
-    return load(name, source, device).get_function(entry).ptr
+def _entries(name: str, source: str, device: int, entries: Sequence[str]) -> list[int]:
+    module = load(name, source, device)
+    return [module.get_function(entry).ptr for entry in entries]
+
+
+def handles(
+    kind: str, name: str, given: Sequence[str], outputs: int, device: int
+) -> tuple[int, int, int]:
+    """What C++ asks for once (csrc/loops/cuda/launch.h): two handles, and the lanes of the first.
+
+    `given` are dtypes: of a pointwise kernel what it computes in, its outputs and inputs; of a
+    reduction its input and outputs; of another kernel those of its template.
+    """
+    if kind == "pointwise":
+        return pointwise_handles(
+            name, given[0], given[1 : outputs + 1], given[outputs + 1 :], device
+        )
+    if kind == "reduction":
+        reduction = reduce.key(name, given[0], given[1:])
+        text = reduce.source(reduction)
+        first, second = _entries(str(reduction), text, device, ("reduce", "finish"))
+        return first, second, 1
+    key = kernels.key(name, *given)
+    (only,) = _entries(str(key), kernels.source(key), device, (name,))
+    return only, 0, 1

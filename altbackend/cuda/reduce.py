@@ -8,15 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from altbackend import _C
 from altbackend.cuda import dtypes, table
-from altbackend.cuda.arguments import MAX_DIMS, ReduceArgs, divider, joined, scalar
+from altbackend.cuda.arguments import ReduceArgs
 from altbackend.cuda.errors import CudaError
-
-THREADS = 256
-ACCUMULATOR_BYTES = 32  # at most, in `parts`; loops/reduce.cuh asserts it
-# Blocks that fill a large GPU; with fewer outputs than that, blocks share them.
-ENOUGH_BLOCKS = 512
-MOST_SPLITS = 128
 
 # Reductions that csrc/kernels runs itself: the struct, and how it is made of the scalars.
 OWN = {
@@ -106,16 +101,14 @@ def source(key: Key) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """A launch of `reduce`; where `splits` is more than 1, of `finish` after it."""
+    """A launch of `reduce`; where `parts_bytes` is not 0, of `finish` after it."""
 
     arguments: ReduceArgs
     grid: tuple[int, int]
     block: tuple[int, int]
-    splits: int  # accumulators of each output that `parts` must hold
-
-
-def _up_to_power(n: int, most: int) -> int:
-    return min(most, 1 << max(n - 1, 0).bit_length())
+    parts_bytes: int  # of accumulators that `arguments.parts` must hold
+    finish_grid: tuple[int, int]
+    finish_block: tuple[int, int]
 
 
 def plan(
@@ -125,58 +118,21 @@ def plan(
     in_strides: Sequence[int],
     out_strides: Sequence[Sequence[int]],
     reduced: Sequence[int],
-    scalars: Sequence[complex | float | int | bool] = (),
+    scalars: Sequence[float] = (),
 ) -> Plan:
-    """How to reduce the dimensions `reduced` of a tensor of at least one element.
+    """How C++ reduces the dimensions `reduced` of a tensor of at least one element.
 
     `out_strides` have as many dimensions as `sizes`; those of reduced ones do not matter.
     """
-    kept = [d for d in range(len(sizes)) if d not in reduced]
-    kept_shape, (kept_in, *kept_out) = joined(
-        [sizes[d] for d in kept],
-        [[in_strides[d] for d in kept], *([s[d] for d in kept] for s in out_strides)],
+    kept = [
+        (sizes[d], in_strides[d], [s[d] for s in out_strides])
+        for d in reversed(range(len(sizes)))
+        if d not in reduced
+    ]
+    dims = [(sizes[d], in_strides[d]) for d in sorted(reduced, reverse=True)]
+    numbers = [float(s) for s in scalars]
+    made, grid, block, parts_bytes, finish_grid, finish_block = _C.cuda_reduce_plan(
+        input, list(outputs), kept, dims, numbers
     )
-    # The order of what is reduced is the tensor's: indices count it. Only neighbours are joined.
-    shape: list[int] = []
-    steps: list[int] = []
-    for d in sorted(reduced, reverse=True):
-        if sizes[d] == 1:
-            continue
-        if shape and steps[-1] * shape[-1] == in_strides[d]:
-            shape[-1] *= sizes[d]
-        else:
-            shape.append(sizes[d])
-            steps.append(in_strides[d])
-    if max(len(shape), len(kept_shape)) > MAX_DIMS:
-        raise ValueError(f"a kernel takes tensors of at most {MAX_DIMS} dimensions")
-
-    count, n = 1, 1
-    for size in shape:
-        count *= size
-    for size in kept_shape:
-        n *= size
-    across = bool(kept_in) and (not steps or kept_in[0] < steps[0])
-    if across:
-        rows = _up_to_power(n, 32 if count > 8 else THREADS)
-        lanes = _up_to_power(-(-count // 4), THREADS // rows)
-    else:
-        lanes = _up_to_power(-(-count // 4), THREADS)
-        rows = _up_to_power(n, THREADS // lanes)
-    blocks = -(-n // rows)
-    splits = 1
-    if blocks < ENOUGH_BLOCKS:
-        splits = max(1, min(ENOUGH_BLOCKS // blocks, count // (lanes * 16), MOST_SPLITS))
-
-    made = ReduceArgs(outputs=n, count=count, splits=splits, across=across, input=input)
-    made.kept_dims, made.reduced_dims = len(kept_shape), len(shape)
-    for d, size in enumerate(kept_shape):
-        made.kept_sizes[d], made.kept_in[d] = divider(size), kept_in[d]
-        for k, stride in enumerate(kept_out):
-            made.kept_out[k][d] = stride[d]
-    for d, size in enumerate(shape):
-        made.reduced_sizes[d], made.reduced_in[d] = divider(size), steps[d]
-    for k, address in enumerate(outputs):
-        made.out[k] = address
-    for k, value in enumerate(scalars):
-        made.scalars[k] = scalar(value)
-    return Plan(made, (blocks, splits), (rows, lanes) if across else (lanes, rows), splits)
+    arguments = ReduceArgs.from_buffer_copy(made)
+    return Plan(arguments, grid, block, parts_bytes, finish_grid, finish_block)

@@ -18,14 +18,22 @@ inline void count_native_call() {
   native_calls.store(native_calls.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
-struct FallbackRecord {
-  std::string op;
-  std::string site;  // "file:line function" of the Python frame that called, or "autograd"
-  int64_t calls = 0;
-  int64_t bytes = 0;  // of the alt tensors that were lent to stock kernels
+/// Whose kernel an operator without one of its engine's ran on.
+enum class FallbackKind {
+  kStock,  // stock torch's, on the CPU
+  kHost,   // the host engine's, in the place of the CUDA engine's
 };
 
-void count_fallback(const std::string& op, const std::string& site, int64_t bytes);
+struct FallbackRecord {
+  std::string op;
+  FallbackKind kind = FallbackKind::kStock;
+  std::string site;  // "file:line function" of the Python frame that called, or "autograd"
+  int64_t calls = 0;
+  int64_t bytes = 0;  // of the alt tensors that were lent to stock kernels, or copied to the host
+};
+
+/// Counts a fallback; warns or raises where the mode says so.
+void account_fallback(FallbackKind kind, const std::string& op, int64_t bytes);
 std::vector<FallbackRecord> fallback_report();
 void reset_fallback_report();
 

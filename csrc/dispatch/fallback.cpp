@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "dispatch/counters.h"
+#include "dispatch/host_call.h"
 
 namespace alt {
 namespace {
@@ -158,20 +159,6 @@ bool returns_view(const c10::FunctionSchema& schema) {
   return false;
 }
 
-void account(const c10::OperatorHandle& op, int64_t bytes) {
-  const std::string name = c10::toString(op.operator_name());
-  const FallbackMode mode = fallback_mode();
-  TORCH_CHECK_NOT_IMPLEMENTED(mode != FallbackMode::kForbid, "alt has no kernel of its own for '",
-                              name,
-                              "' and falling back to stock CPU torch is forbidden here "
-                              "(altbackend.no_fallback() or ALT_FALLBACK=forbid).");
-  const std::string site = call_site();
-  count_fallback(name, site, bytes);
-  if (mode == FallbackMode::kWarn) {
-    TORCH_WARN("alt: '", name, "' fell back to stock CPU torch (", bytes, " bytes lent) at ", site);
-  }
-}
-
 /// Calls `visit` on each tensor of an argument.
 template <class Visit>
 void for_each_tensor(const c10::IValue& value, Visit visit) {
@@ -202,6 +189,46 @@ void check_devices(const c10::OperatorHandle& op, const torch::jit::Stack& stack
   }
 }
 
+/// The stock kernel on lent memory.
+void run_lent(const c10::OperatorHandle& op, torch::jit::Stack* stack, size_t first, bool counted) {
+  Loan loan;
+  for (size_t i = first; i < stack->size(); ++i) loan.take_from((*stack)[i]);
+  if (counted) {
+    account_fallback(FallbackKind::kStock, c10::toString(op.operator_name()), loan.bytes());
+  }
+
+  op.callBoxed(stack);
+
+  loan.settle();
+  const size_t results = op.schema().returns().size();
+  for (size_t i = stack->size() - results; i < stack->size(); ++i) loan.give_back_to((*stack)[i]);
+}
+
+/// The same where the memory is a GPU's.
+void run_on_copies(const c10::OperatorHandle& op, torch::jit::Stack* stack, size_t first) {
+  const auto& arguments = op.schema().arguments();
+  HostCall host_call(FallbackKind::kStock, c10::toString(op.operator_name()));
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const auto* alias = arguments[i].alias_info();
+    const bool written = alias != nullptr && alias->isWrite();
+    for_each_tensor((*stack)[first + i], [&](const at::Tensor& tensor) {
+      if (written) {
+        host_call.write(tensor);
+      } else {
+        host_call.read(tensor);
+      }
+    });
+  }
+  host_call.begin();
+  run_lent(op, stack, first, /*counted=*/false);
+  for (size_t i = first; i < stack->size(); ++i) {
+    for_each_tensor((*stack)[i], [&](const at::Tensor& tensor) {
+      if (tensor.defined()) host_call.keep(tensor);
+    });
+  }
+  host_call.finish();
+}
+
 }  // namespace
 
 void cpu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
@@ -211,15 +238,11 @@ void cpu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
                               "', and a view cannot run on another device.");
   const size_t first = stack->size() - schema.arguments().size();
   check_devices(op, *stack, first);
-  Loan loan;
-  for (size_t i = first; i < stack->size(); ++i) loan.take_from((*stack)[i]);
-  account(op, loan.bytes());
-
-  op.callBoxed(stack);
-
-  loan.settle();
-  const size_t results = schema.returns().size();
-  for (size_t i = stack->size() - results; i < stack->size(); ++i) loan.give_back_to((*stack)[i]);
+  if (cuda::on_gpu()) {
+    run_on_copies(op, stack, first);
+  } else {
+    run_lent(op, stack, first, /*counted=*/true);
+  }
 }
 
 TORCH_LIBRARY_IMPL(_, PrivateUse1, m) {

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from generator.cuda import Cuda
 from generator.files import (
     compat_header,
     kernels_header,
@@ -61,30 +62,33 @@ def generate(table_path: Path) -> dict[str, str]:
     """File name to file text, for the whole of ops.yaml."""
     table = yaml.safe_load(table_path.read_text())
     sections = {"aten", "meta", "own", "autograd", "stubs", "reductions", "pointwise"}
-    unknown = set(table) - sections - {"newer"}
+    unknown = set(table) - sections - {"cuda", "newer"}
     if unknown:
         raise SystemExit(f"ops.yaml: unknown sections {sorted(unknown)}")
     native = NativeFunctions()
+    cuda = Cuda.read(native, table)
     errors: list[str] = []
     absent = set(table.get("newer") or []) - set(native.functions)
     registered = {
         "aten": [
-            handled(errors, name, lambda n=name: emit_aten(native, n))
+            handled(errors, name, lambda n=name: emit_aten(native, cuda, n))
             for name in table["aten"] or []
             if name not in absent
         ]
     }
     for section, emit in (("meta", emit_meta), ("own", emit_own)):
         registered[section] = [
-            handled(errors, str(row), lambda r=row, e=emit: e(native, r))
+            handled(errors, str(row), lambda r=row, e=emit: e(native, cuda, r))
             for row in table[section] or []
             if absent.isdisjoint(row)
         ]
     autograd = [
-        handled(errors, str(row), lambda r=row: emit_autograd(native, r))
+        handled(errors, str(row), lambda r=row: emit_autograd(native, cuda, r))
         for row in table.get("autograd") or []
     ]
-    stubs = [handled(errors, str(row), lambda r=row: emit_stub(r)) for row in table["stubs"] or []]
+    stubs = [
+        handled(errors, str(row), lambda r=row: emit_stub(cuda, r)) for row in table["stubs"] or []
+    ]
     reductions = [
         handled(errors, str(row), lambda r=row: emit_reduction(r))
         for row in table["reductions"] or []
@@ -95,7 +99,7 @@ def generate(table_path: Path) -> dict[str, str]:
     everything = itertools.chain(
         *registered.values(), autograd, stubs, reductions, *pointwise.values()
     )
-    errors += duplicates(everything)
+    errors += duplicates(everything) + cuda.unused()
     if errors:
         raise SystemExit("\n".join(errors))
 

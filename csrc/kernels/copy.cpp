@@ -19,9 +19,11 @@
 #include <cstring>
 
 #include "generated/torch_compat.h"
+#include "kernels/cuda/copy.h"
 #include "loops/convert.h"
 #include "loops/storable.h"
 #include "loops/transpose.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -133,6 +135,18 @@ bool same_layout(const at::Tensor& a, const at::Tensor& b) {
   return a.strides() == b.strides() && a.is_non_overlapping_and_dense();
 }
 
+/// Of either engine.
+void move_elements(const at::Tensor& dst, const at::Tensor& src, bool non_blocking) {
+  if (!alt::cuda::on_gpu()) {
+    copy_elements(dst, src);
+  } else if (dst.scalar_type() == src.scalar_type() && same_layout(dst, src) &&
+             !dst.is_alias_of(src)) {
+    cuda::copy_block(dst, src, non_blocking);
+  } else {
+    cuda::copy_elements(dst, src, non_blocking);
+  }
+}
+
 void check_device(const at::Tensor& tensor) {
   TORCH_CHECK_NOT_IMPLEMENTED(tensor.device().is_cpu() || tensor.device().is_privateuseone(),
                               "alt copies to and from the CPU only; go through the CPU to reach ",
@@ -141,7 +155,7 @@ void check_device(const at::Tensor& tensor) {
 
 }  // namespace
 
-at::Tensor copy_from(const at::Tensor& self, const at::Tensor& dst, bool) {
+at::Tensor copy_from(const at::Tensor& self, const at::Tensor& dst, bool non_blocking) {
   check_device(self);
   check_device(dst);
   if (self.is_same(dst)) return dst;
@@ -149,7 +163,7 @@ at::Tensor copy_from(const at::Tensor& self, const at::Tensor& dst, bool) {
     TORCH_WARN_ONCE("Casting complex values to real discards the imaginary part");
   }
   const at::Tensor to = physical(dst);
-  copy_elements(to, physical(self));
+  move_elements(to, physical(self), non_blocking);
   // The copy moved memory; where only one side is lazily conjugated or negated, mend the values.
   if (dst.is_complex() && self.is_complex() && self.is_conj() != dst.is_conj()) {
     at::conj_physical_(const_cast<at::Tensor&>(to));
@@ -167,6 +181,10 @@ at::Tensor& copy_(at::Tensor& self, const at::Tensor& src, bool non_blocking) {
                           !src._is_zerotensor() && !self.is_alias_of(src) && !ALT_HAS_NAMES(self) &&
                           !ALT_HAS_NAMES(src);
   if (!moves_bits) return at::native::copy_(self, src, non_blocking);
+  if (alt::cuda::on_gpu()) {
+    cuda::copy_block(self, src, non_blocking);
+    return self;
+  }
   auto* to = static_cast<char*>(self.mutable_data_ptr());
   const auto* from = static_cast<const char*>(src.const_data_ptr());
   parallel_for(0, static_cast<int64_t>(self.nbytes()), kGrainBytes,
@@ -183,8 +201,15 @@ at::Tensor copy_from_and_resize(const at::Tensor& self, const at::Tensor& dst) {
 
 at::Scalar local_scalar_dense(const at::Tensor& self) {
   std::optional<at::Scalar> value;
-  visit<StorableTypes>(self.scalar_type(), "_local_scalar_dense",
-                       [&]<class T>() { value.emplace(*self.const_data_ptr<T>()); });
+  visit<StorableTypes>(self.scalar_type(), "_local_scalar_dense", [&]<class T>() {
+    if (alt::cuda::on_gpu()) {
+      T element;
+      cuda::read_element(self, &element);
+      value.emplace(element);
+    } else {
+      value.emplace(*self.const_data_ptr<T>());
+    }
+  });
   return *value;
 }
 
@@ -192,6 +217,7 @@ void fill(at::TensorIterator& iter, const at::Scalar& value) {
   if (iter.numel() == 0) return;
   visit<StorableTypes>(iter.dtype(), "fill", [&]<class T>() {
     const T element = value.to<T>();
+    if (alt::cuda::on_gpu()) return cuda::fill_elements(iter, &element);
     const auto loop = [&](char** data, const int64_t* strides, int64_t inner, int64_t outer) {
       for (int64_t o = 0; o < outer; ++o) {
         char* row = data[0] + o * strides[1];
@@ -208,7 +234,8 @@ void fill(at::TensorIterator& iter, const at::Scalar& value) {
 }
 
 at::Tensor& fill_scalar_(at::Tensor& self, const at::Scalar& value) {
-  const bool plain = self.is_non_overlapping_and_dense() && self.scalar_type() == at::kFloat &&
+  const bool plain = !alt::cuda::on_gpu() && self.is_non_overlapping_and_dense() &&
+                     self.scalar_type() == at::kFloat &&
                      (value.isFloatingPoint() || value.isIntegral(/*includeBool=*/true));
   if (!plain) return at::native::fill_(self, value);
   auto* to = self.mutable_data_ptr<float>();
@@ -220,6 +247,10 @@ at::Tensor& fill_scalar_(at::Tensor& self, const at::Scalar& value) {
 
 at::Tensor& zero_(at::Tensor& self) {
   if (!self.is_non_overlapping_and_dense()) return at::native::zero_(self);
+  if (alt::cuda::on_gpu()) {
+    cuda::zero_block(self);
+    return self;
+  }
   auto* to = static_cast<char*>(self.mutable_data_ptr());
   parallel_for(0, static_cast<int64_t>(self.nbytes()), kGrainBytes,
                [&](int64_t begin, int64_t end) {

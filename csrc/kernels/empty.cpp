@@ -1,12 +1,15 @@
 // Memory for new tensors, and the operators that change what memory a tensor stands on.
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <ATen/native/Resize.h>
 #include <ATen/native/TensorFactories.h>
 #include <c10/core/Allocator.h>
 #include <c10/core/DeviceGuard.h>
 
 #include <cstring>
+
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -43,7 +46,12 @@ void maybe_grow_storage(c10::TensorImpl* self, at::IntArrayRef size, size_t nbyt
   if (c10::multiply_integers(size) == 0) return;
   const c10::Storage& storage = self->unsafe_storage();
   TORCH_CHECK(storage, "Tensor: invalid null storage");
-  if (nbytes > storage.nbytes()) at::native::resize_bytes_nocuda(storage, nbytes);
+  if (nbytes <= storage.nbytes()) return;
+  if (alt::cuda::on_gpu()) {
+    at::detail::getPrivateUse1Hooks().resizePrivateUse1Bytes(storage, nbytes);
+  } else {
+    at::native::resize_bytes_nocuda(storage, nbytes);
+  }
 }
 
 }  // namespace

@@ -15,7 +15,8 @@ namespace alt::kernels {
 void std_var(at::TensorIterator& iter, double correction, bool take_sqrt) {
   TORCH_CHECK_NOT_IMPLEMENTED(at::isFloatingType(iter.input_dtype()),
                               "\"std_cpu\" not implemented for '", iter.input_dtype(), "'");
-  run_reduction(iter, ops::Variance{correction, take_sqrt});
+  run_reduction(iter, ops::Variance{correction, take_sqrt},
+                {"std_var", {correction, take_sqrt ? 1.0 : 0.0}});
 }
 
 // Stock divides a sum in place, and so refuses an integral out=.
@@ -25,13 +26,13 @@ void mean(at::TensorIterator& iter) {
                                     : iter.dtype();
   TORCH_CHECK(result == iter.dtype(), "result type ", result,
               " can't be cast to the desired output type ", iter.dtype());
-  reduction_stub<ops::Mean, RealAndComplexReduction>(iter);
+  reduction_stub<ops::Mean, RealAndComplexReduction>(iter, "mean");
 }
 
 void nansum(at::TensorIterator& iter) {
   TORCH_CHECK_NOT_IMPLEMENTED(!at::isIntegralType(iter.dtype(), /*includeBool=*/true),
                               "\"nansum_cpu\" not implemented for '", iter.dtype(), "'");
-  reduction_stub<ops::NanSum, RealAndComplexReduction>(iter);
+  reduction_stub<ops::NanSum, RealAndComplexReduction>(iter, "nansum");
 }
 
 at::Tensor count_nonzero(const at::Tensor& self, at::IntArrayRef dim) {
@@ -42,7 +43,7 @@ at::Tensor count_nonzero(const at::Tensor& self, at::IntArrayRef dim) {
   if (self.numel() == 0) return result.zero_();
   auto iter = at::meta::make_reduction(self, result, at::IntArrayRef(dims), /*keepdim=*/false,
                                        self.scalar_type());
-  run_reduction(iter, ops::CountNonzero{});
+  run_reduction(iter, ops::CountNonzero{}, {"count_nonzero"});
   return result;
 }
 
@@ -88,7 +89,7 @@ bool equal(const at::Tensor& self, const at::Tensor& other) {
               other.device());
   if (!self.is_same_size(other)) return false;
   if (self.numel() == 0) return true;
-  if (self.scalar_type() != other.scalar_type() || !self.is_contiguous() ||
+  if (alt::cuda::on_gpu() || self.scalar_type() != other.scalar_type() || !self.is_contiguous() ||
       !other.is_contiguous()) {
     return at::all(at::eq(self, other)).item<bool>();
   }

@@ -40,17 +40,17 @@ void norm_in(at::TensorIterator& iter, double p) {
   const ConvertFunction special = magnitude_of<T>(iter.input_dtype());
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   if (p == 0) {
-    run_reduction(iter, ops::NormZero<T>{}, special);
+    run_reduction(iter, ops::NormZero<T>{}, {"norm_zero"}, special);
   } else if (p == 1) {
-    run_reduction(iter, ops::NormOne<T>{}, special);
+    run_reduction(iter, ops::NormOne<T>{}, {"norm_one"}, special);
   } else if (p == 2) {
-    run_reduction(iter, ops::NormTwo<T>{}, special);
+    run_reduction(iter, ops::NormTwo<T>{}, {"norm_two"}, special);
   } else if (p == kInfinity) {
-    run_reduction(iter, ops::NormInfinity<T>{}, special);
+    run_reduction(iter, ops::NormInfinity<T>{}, {"norm_infinity"}, special);
   } else if (p == -kInfinity) {
-    run_reduction(iter, ops::NormMinusInfinity<T>{}, special);
+    run_reduction(iter, ops::NormMinusInfinity<T>{}, {"norm_minus_infinity"}, special);
   } else {
-    run_reduction(iter, ops::Norm<T>(static_cast<T>(p)), special);
+    run_reduction(iter, ops::Norm<T>(static_cast<T>(p)), {"norm", {p}}, special);
   }
 }
 

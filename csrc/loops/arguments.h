@@ -34,7 +34,8 @@ struct DividerArgs {
 };
 
 /// Of a pointwise kernel. Dimension 0 is the innermost, as in a TensorIterator; at most 2^31 - 1
-/// elements, which TensorIterator::with_32bit_indexing sees to.
+/// elements, which TensorIterator::with_32bit_indexing sees to. An input without an address is one
+/// number that the host has: its bytes are in `numbers`.
 struct PointwiseArgs {
   int64_t numel;
   int64_t ndim;
@@ -42,6 +43,7 @@ struct PointwiseArgs {
   DividerArgs sizes[kMaxDims];
   int64_t strides[kMaxOperands][kMaxDims];
   ScalarArgs scalars[kMaxScalars];
+  alignas(16) unsigned char numbers[kMaxOperands][16];
 };
 
 /// Of a reduction. Dimension 0 is the innermost; fewer than 2^31 outputs, and elements of each.

@@ -14,9 +14,11 @@
 #include <tuple>
 #include <utility>
 
+#include "loops/cuda/pointwise.h"
 #include "loops/dtype.h"
 #include "loops/function.h"
 #include "loops/vec.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt {
 
@@ -161,15 +163,27 @@ struct PointwiseLoop<Body, T, std::index_sequence<I...>, P...> {
   }
 };
 
+/// The same on the GPU. Whether the dtype is one of the operator's and the arguments are numbers of
+/// it is seen here, with the host's errors.
+template <class Body, class Types, class... Args>
+void pointwise_on_gpu(at::TensorIteratorBase& iter, at::ScalarType dtype, const Args&... args) {
+  alt::visit<Types>(dtype, Body::name, [&]<class T>() {
+    if constexpr (sizeof...(Args) > 0) {
+      cuda::pointwise(iter, Body::row, {at::Scalar(parameter<T>(args))...}, dtype);
+    }
+  });
+  if constexpr (sizeof...(Args) == 0) cuda::pointwise(iter, Body::row, {}, dtype);
+}
+
 }  // namespace detail
 
 /// What the loop computes in: the operands' common dtype, that of the output or of the first input,
 /// or double whatever the common dtype is, for functions that float's own rounding would spoil.
 enum class ComputeDtype { kCommon, kOutput, kInput, kDouble };
 
-/// Runs `Body` (callable on lanes and scalars, with a `name`) over `iter`. `args` are the
-/// operator's scalar arguments: Scalars and doubles reach the body in the compute type, the rest as
-/// they are.
+/// Runs `Body` (callable on lanes and scalars, with a `name`, and the `row` of ops.yaml that has
+/// it) over `iter`. `args` are the operator's scalar arguments: Scalars and doubles reach the body
+/// in the compute type, the rest as they are.
 template <class Body, class Types, size_t arity, ComputeDtype compute = ComputeDtype::kCommon,
           int64_t cost = 1, class... Args>
 void pointwise(at::TensorIteratorBase& iter, const Args&... args) {
@@ -177,6 +191,10 @@ void pointwise(at::TensorIteratorBase& iter, const Args&... args) {
       opmath_dtype(compute == ComputeDtype::kOutput  ? iter.dtype(0)
                    : compute == ComputeDtype::kInput ? iter.input_dtype(0)
                                                      : iter.common_dtype());
+  if (cuda::on_gpu()) {
+    detail::pointwise_on_gpu<Body, Types>(iter, dtype, args...);
+    return;
+  }
   visit<Types>(dtype, Body::name, [&]<class Given>() {
     using T = std::conditional_t<compute == ComputeDtype::kDouble, double, Given>;
     const auto parameters = std::make_tuple(detail::parameter<T>(args)...);

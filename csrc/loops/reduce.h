@@ -37,9 +37,11 @@
 #include <utility>
 #include <vector>
 
+#include "loops/cuda/reduce.h"
 #include "loops/dtype.h"
 #include "loops/reduce_shape.h"
 #include "loops/vec.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt {
@@ -308,14 +310,19 @@ inline bool walks_across(const Reduction& shape) {
 
 }  // namespace reduce
 
-/// Reduces `shape` by `op`; where there is nothing to reduce, nothing is written. `special`
-/// replaces the cast on load, for what is reduced as something else than itself (complex numbers as
-/// magnitudes).
+/// Reduces `shape` by `op`, whose kernel on a GPU is `on_gpu`; where there is nothing to reduce,
+/// nothing is written. `special` replaces the cast on load, for what is reduced as something else
+/// than itself (complex numbers as magnitudes).
 template <class Op>
-void run_reduction(const Reduction& shape, const Op& op, ConvertFunction special = nullptr) {
+void run_reduction(const Reduction& shape, const Op& op, const cuda::ReductionKernel& on_gpu,
+                   ConvertFunction special = nullptr) {
   using namespace reduce;
   using Acc = typename Op::Acc;
   if (shape.count * shape.outputs == 0) return;
+  if (cuda::on_gpu()) {
+    cuda::reduce(shape, on_gpu);
+    return;
+  }
   const Loader<typename Op::Input> load(shape, special);
   const Storer<Op> storer(shape);
   const bool is_across = walks_across(shape);
@@ -393,9 +400,10 @@ using RealAndComplexReduction = concat_t<RealReduction, ComplexTypes>;
 
 /// Reduces what the iterator holds; an output of no elements is the operator's identity.
 template <class Op>
-void run_reduction(at::TensorIteratorBase& iter, const Op& op, ConvertFunction special = nullptr) {
+void run_reduction(at::TensorIteratorBase& iter, const Op& op, const cuda::ReductionKernel& on_gpu,
+                   ConvertFunction special = nullptr) {
   if (iter.numel() != 0) {
-    run_reduction(Reduction(iter), op, special);
+    run_reduction(Reduction(iter), op, on_gpu, special);
     return;
   }
   const auto result = op.project(op.identity(), 0);
@@ -407,15 +415,15 @@ void run_reduction(at::TensorIteratorBase& iter, const Op& op, ConvertFunction s
   }
 }
 
-/// A reduction as a DispatchStub calls it.
+/// A reduction as a DispatchStub calls it; `row` is its name in ops.yaml, or on a GPU.
 template <template <class> class Op, class Types>
-void reduction_stub(at::TensorIterator& iter) {
+void reduction_stub(at::TensorIterator& iter, const char* row) {
   visit<Types>(reduction_dtype(iter.input_dtype()), Op<float>::name,
-               [&]<class T>() { run_reduction(iter, Op<T>{}); });
+               [&]<class T>() { run_reduction(iter, Op<T>{}, {row}); });
 }
 template <template <class> class Op>
-void truth_reduction_stub(at::TensorIterator& iter) {
-  run_reduction(iter, Op<bool>{});
+void truth_reduction_stub(at::TensorIterator& iter, const char* row) {
+  run_reduction(iter, Op<bool>{}, {row});
 }
 
 }  // namespace alt

@@ -68,6 +68,16 @@ Reduction::Reduction(const at::Tensor& input, std::initializer_list<at::Tensor> 
   sort_and_merge();
 }
 
+Reduction::Reduction(c10::ArrayRef<Kept> kept_dims, c10::ArrayRef<Reduced> reduced_dims) {
+  for (const Kept& dim : kept_dims) {
+    if (dim.size != 1) kept.push_back(dim);
+  }
+  for (const Reduced& dim : reduced_dims) {
+    if (dim.size != 1) reduced.push_back(dim);
+  }
+  sort_and_merge();
+}
+
 void Reduction::point_at(const at::Tensor& input, std::initializer_list<at::Tensor> outputs_) {
   in = static_cast<const char*>(input.const_data_ptr());
   in_dtype = input.scalar_type();

@@ -41,6 +41,8 @@ struct Reduction {
   explicit Reduction(at::TensorIteratorBase& iter);
   /// Over one dimension; the outputs keep it with size 1, or lack it.
   Reduction(const at::Tensor& input, int64_t dim, std::initializer_list<at::Tensor> outputs);
+  /// Of an input and outputs that are no tensors.
+  Reduction(c10::ArrayRef<Kept> kept_dims, c10::ArrayRef<Reduced> reduced_dims);
   /// Over everything.
   Reduction(const at::Tensor& input, std::initializer_list<at::Tensor> outputs);
 

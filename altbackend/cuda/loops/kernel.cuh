@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "loops/failure.cuh"  // every module is told where the record is when it is loaded
 #include "loops/function.h"
 
 #if defined(ALT_SIMULATED)

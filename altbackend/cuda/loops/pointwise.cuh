@@ -79,9 +79,16 @@ struct Pointwise<Body, T, Types<O...>, Types<I...>, Types<P...>> {
     return compute(a, x, indices<sizeof...(I)>{}, indices<sizeof...(P)>{});
   }
 
+  /// Where an input begins: in memory, or a number in the arguments.
+  template <class S>
+  ALT_FN static const S* input(const PointwiseArgs& a, int k) {
+    const void* data = a.data[k];
+    return static_cast<const S*>(data != nullptr ? data : a.numbers[k]);
+  }
+
   template <int... X>
   ALT_FN static void load(const PointwiseArgs& a, const int64_t* offsets, T* x, Indices<X...>) {
-    ((x[X] = convert<T>(static_cast<const I*>(a.data[kOutputs + X])[offsets[kOutputs + X]])), ...);
+    ((x[X] = convert<T>(input<I>(a, kOutputs + X)[offsets[kOutputs + X]])), ...);
   }
 
   ALT_FN static void element(const PointwiseArgs& a, const int64_t* offsets) {
@@ -118,7 +125,7 @@ struct Pointwise<Body, T, Types<O...>, Types<I...>, Types<P...>> {
   }
   template <class S, int X>
   ALT_FN static void load_pack(const PointwiseArgs& a, uint32_t pack, T (*x)[sizeof...(I)]) {
-    const S* from = static_cast<const S*>(a.data[kOutputs + X]);
+    const S* from = input<S>(a, kOutputs + X);
     if (a.strides[kOutputs + X][0] == 0) {
       const T value = convert<T>(*from);
 #pragma unroll

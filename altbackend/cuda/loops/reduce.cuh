@@ -61,13 +61,15 @@ struct Reduce {
   using Acc = typename Op::Acc;
   using Input = typename Op::Input;
   static constexpr int kSteps = 4;
-  static_assert(sizeof(Acc) <= 32, "altbackend/cuda/reduce.py: ACCUMULATOR_BYTES");
+  static_assert(sizeof(Acc) <= 32, "csrc/loops/cuda/reduce.cpp: kAccumulatorBytes");
 
   ALT_FN static void store(const ReduceArgs& a, const Op& op, uint32_t output, const Acc& acc) {
     const auto result = op.project(acc, a.count);
     const int64_t to = offset_of(output, a.kept_sizes, a.kept_out[0], a.kept_dims);
-    if constexpr (std::is_same_v<B, void>) {
+    if constexpr (!requires { result.first; }) {
       static_cast<A*>(a.out[0])[to] = convert<A>(result);
+    } else if constexpr (std::is_same_v<B, void>) {
+      static_cast<A*>(a.out[0])[to] = convert<A>(result.first);  // asked for the first alone
     } else {
       static_cast<A*>(a.out[0])[to] = convert<A>(result.first);
       const int64_t second = offset_of(output, a.kept_sizes, a.kept_out[1], a.kept_dims);

@@ -19,10 +19,15 @@ def unique(lines: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+OURS = ("ops/", "loops/", "dispatch/")
+
+
 def include_lines(rows: list[Emitted]) -> str:
     headers = sorted(set(itertools.chain.from_iterable(r.includes for r in rows)))
     return "".join(
-        f'#include "{h}"\n' if h.startswith(("ops/", "loops/")) else f"#include <{h}>\n"
+        f'#include "{h}"\n'
+        if h.startswith(("ops/", "loops/", "dispatch/"))
+        else f"#include <{h}>\n"
         for h in headers
     )
 
@@ -44,6 +49,7 @@ def registration_file(rows: list[Emitted], keys: Sequence[str] = ("PrivateUse1",
 #include <torch/library.h>
 {include_lines(rows)}
 #include "dispatch/counters.h"
+#include "dispatch/host_call.h"
 #include "dispatch/structured.h"
 #include "runtime/device.h"
 

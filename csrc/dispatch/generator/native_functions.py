@@ -23,6 +23,14 @@ class NativeFunctions:
             str(packaged / "native_functions.yaml"), str(packaged / "tags.yaml")
         )
         self.cpu: BackendIndex = parsed.backend_indices[DispatchKey.CPU]
+        self.composites: list[BackendIndex] = [
+            parsed.backend_indices[key]
+            for key in (
+                DispatchKey.CompositeExplicitAutograd,
+                DispatchKey.CompositeExplicitAutogradNonFunctional,
+                DispatchKey.CompositeImplicitAutograd,
+            )
+        ]
         self.functions: dict[str, NativeFunction] = {
             str(f.func.name): f for f in parsed.native_functions
         }
@@ -49,3 +57,10 @@ class NativeFunctions:
             name = f.functional.func.name if isinstance(f, NativeFunctionsGroup) else f.func.name
             raise RowError(f"'{name}' has no CPU entry to share")
         return metadata.kernel, metadata.supports_symint()
+
+    def composite_kernel(self, f: NativeFunction) -> str:
+        """The at::native function that is made of other operators."""
+        found = [m.kernel for m in (index.get_kernel(f) for index in self.composites) if m]
+        if not found:
+            raise RowError(f"'{f.func.name}' has no composite kernel")
+        return found[0]

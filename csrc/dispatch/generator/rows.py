@@ -10,9 +10,10 @@ from torchgen.api.types import NativeSignature
 from torchgen.context import native_function_manager
 from torchgen.model import DeviceCheckType, NativeFunction
 
+from generator.cuda import Cuda
 from generator.native_functions import NativeFunctions, RowError
 from generator.structured_wrappers import structured_group
-from generator.wrappers import Emitted, unstructured
+from generator.wrappers import Emitted, forwarded, unstructured
 
 # Names that ops.yaml uses for lists of compute dtypes (csrc/loops/dtype.h). The half types are
 # computed in float, so no list names them.
@@ -37,7 +38,7 @@ REDUCTIONS = {
 COMPUTE = {"common": "kCommon", "output": "kOutput", "input": "kInput", "double": "kDouble"}
 
 
-def emit_aten(native: NativeFunctions, name: str) -> Emitted:
+def emit_aten(native: NativeFunctions, cuda: Cuda, name: str) -> Emitted:
     """PyTorch's own device-generic function, registered for alt."""
     if name in native.groups:
         g = native.groups[name]
@@ -52,40 +53,47 @@ def emit_aten(native: NativeFunctions, name: str) -> Emitted:
     kernel, symint = native.cpu_kernel(f)
     emitted = Emitted(includes={f"ATen/ops/{f.root_name}_native.h"})
     with native_function_manager(f):
-        unstructured(f, f"at::native::{kernel}", symint, emitted)
+        function = f"at::native::{kernel}"
+        on_gpu: list[str] = []
+        if cuda.has("host", name):
+            on_gpu = cuda.host_call(f, f"{function}({forwarded(f, symint)})")
+        unstructured(f, function, symint, emitted, on_gpu)
     return emitted
 
 
-def emit_meta(native: NativeFunctions, row: dict[str, str]) -> Emitted:
+def emit_meta(native: NativeFunctions, cuda: Cuda, row: dict[str, str]) -> Emitted:
     """at::meta computes the shape, our kernel fills it."""
     ((name, kernel),) = row.items()
     g = native.group(name)
     emitted = Emitted(includes={f"ATen/ops/{g.functional.root_name}_meta.h"})
     arguments = ", ".join(a.decl() for a in structured.impl_arguments(g))
-    emitted.declarations.append(f"void {kernel}({arguments});")
+    emitted.declarations += cuda.declare_twin(kernel, f"void {kernel}({arguments});")
     parent = f"at::meta::structured_{meta.name(g)}"
-    structured_group(g, parent, f"alt::kernels::{kernel}", emitted)
+    structured_group(g, parent, f"alt::kernels::{kernel}", emitted, cuda)
     return emitted
 
 
-def whole_operator(f: NativeFunction, kernel: str) -> Emitted:
+def whole_operator(cuda: Cuda, f: NativeFunction, kernel: str) -> Emitted:
     emitted = Emitted()
     with native_function_manager(f):
         signature = NativeSignature(f.func, symint=False)
         arguments = ", ".join(a.defn() for a in signature.arguments())
         returns = signature.defn("@").split(" @", 1)[0]
-        emitted.declarations.append(f"{returns} {kernel}({arguments});")
-        unstructured(f, f"alt::kernels::{kernel}", False, emitted)
+        emitted.declarations += cuda.declare_twin(kernel, f"{returns} {kernel}({arguments});")
+        on_gpu = cuda.alternative(f, kernel, forwarded(f, False))
+        if any("at::native::" in line for line in on_gpu):
+            emitted.includes.add(f"ATen/ops/{f.root_name}_native.h")
+        unstructured(f, f"alt::kernels::{kernel}", False, emitted, on_gpu)
     return emitted
 
 
-def emit_own(native: NativeFunctions, row: dict[str, str]) -> Emitted:
+def emit_own(native: NativeFunctions, cuda: Cuda, row: dict[str, str]) -> Emitted:
     """The whole operator is ours."""
     ((name, kernel),) = row.items()
-    return whole_operator(native.function(name), kernel)
+    return whole_operator(cuda, native.function(name), kernel)
 
 
-def emit_autograd(native: NativeFunctions, row: dict[str, str]) -> Emitted:
+def emit_autograd(native: NativeFunctions, cuda: Cuda, row: dict[str, str]) -> Emitted:
     """A composite operator that is ours together with its derivative.
 
     The kernel is called in autograd's place, and below it in inference mode. Like a composite it
@@ -95,16 +103,17 @@ def emit_autograd(native: NativeFunctions, row: dict[str, str]) -> Emitted:
     f = native.function(name)
     if not f.has_composite_implicit_autograd_kernel:
         raise RowError("PyTorch has a derivative of it: make it an 'own' row")
-    return whole_operator(replace(f, device_check=DeviceCheckType.NoCheck), kernel)
+    return whole_operator(cuda, replace(f, device_check=DeviceCheckType.NoCheck), kernel)
 
 
-def emit_stub(row: dict[str, str]) -> Emitted:
+def emit_stub(cuda: Cuda, row: dict[str, str]) -> Emitted:
     """A DispatchStub gets a function of ours."""
     stub, header, kernel = row["stub"], row["header"], row["kernel"]
+    declaration = f"std::remove_pointer_t<decltype(at::native::{stub})::FnPtr> {kernel};"
     return Emitted(
-        includes={header},
-        declarations=[f"std::remove_pointer_t<decltype(at::native::{stub})::FnPtr> {kernel};"],
-        registrations=[f"REGISTER_PRIVATEUSE1_DISPATCH({stub}, &alt::kernels::{kernel})"],
+        includes={header, "dispatch/host_call.h"},
+        declarations=cuda.declare_twin(kernel, declaration),
+        registrations=[f"REGISTER_PRIVATEUSE1_DISPATCH({stub}, {cuda.stub(stub, kernel)})"],
     )
 
 
@@ -112,10 +121,12 @@ def emit_reduction(row: dict[str, str]) -> Emitted:
     """A DispatchStub gets the reduction loop around a struct of csrc/ops/reduction.h."""
     if row["types"] not in REDUCTIONS:
         raise RowError(f"types is one of {sorted(REDUCTIONS)}")
+    stub = row["stub"]
     kernel = REDUCTIONS[row["types"]].format(body=row["body"])
     return Emitted(
         includes={"ATen/native/ReduceOps.h", "loops/reduce.h", "ops/reduction.h"},
-        registrations=[f"REGISTER_PRIVATEUSE1_DISPATCH({row['stub']}, (&{kernel}))"],
+        definitions=[f'void {stub}_loop(at::TensorIterator& iter) {{ {kernel}(iter, "{stub}"); }}'],
+        registrations=[f"REGISTER_PRIVATEUSE1_DISPATCH({stub}, &{stub}_loop)"],
     )
 
 
@@ -146,6 +157,7 @@ def emit_pointwise(arity: int, family: dict[str, str], row: dict[str, str]) -> E
     functor = f"{name}_body"
     definition = f"""struct {functor} {{
   static constexpr const char* name = "{body}";
+  static constexpr const char* row = "{name}";
   template <class... T>
   ALT_FN auto operator()(T... x) const {{
     return alt::ops::{body}(x...);

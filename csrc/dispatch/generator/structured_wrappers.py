@@ -17,6 +17,7 @@ from torchgen.api.types import (
 from torchgen.context import native_function_manager
 from torchgen.model import NativeFunction, NativeFunctionsGroup, SchemaKind
 
+from generator.cuda import Cuda
 from generator.wrappers import Emitted, call, define, guards, register
 
 # Structured operators whose kernels take their scalar arguments as they are. Those of others become
@@ -111,8 +112,32 @@ def meta_of_alike(f: NativeFunction, g: NativeFunctionsGroup) -> str | None:
     return f"{plain}op.meta_of_alike(alt::structured::Result::{result}, {{{operands}}})"
 
 
+def fills_outputs(
+    f: NativeFunction,
+    outputs: int,
+    implementation: str,
+    arguments: list[Expr],
+    cuda: Cuda | None,
+) -> list[str]:
+    """The call of the kernel. Without `cuda` it is PyTorch's, whose stubs know the engine."""
+    on_host = f"{call(implementation, arguments)};"
+    if cuda is None:
+        return [on_host]
+    kernel = implementation.removeprefix("alt::kernels::")
+    written = [f"op.output({i})" for i in range(outputs)]
+    on_gpu = cuda.alternative(f, kernel, ", ".join(a.expr for a in arguments), written)
+    if not on_gpu:
+        return [on_host]
+    # What returns from a function of its own goes on to what is left to do.
+    return ["[&] {", *(f"  {line}" for line in on_gpu), f"  {on_host}", "}();"]
+
+
 def structured_variant(
-    f: NativeFunction, g: NativeFunctionsGroup, parent: str, implementation: str
+    f: NativeFunction,
+    g: NativeFunctionsGroup,
+    parent: str,
+    implementation: str,
+    cuda: Cuda | None,
 ) -> str:
     """One of sin, sin_, sin.out: meta, then the kernel, then the outputs."""
     kind = f.func.kind()
@@ -155,7 +180,7 @@ def structured_variant(
         for i, a in enumerate(structured.out_arguments(g))
     )
     arguments = translate(context, structured.impl_arguments(g), method=False)
-    body.append(f"{call(implementation, arguments)};")
+    body += fills_outputs(f, len(f.func.returns), implementation, arguments, cuda)
     if kind is not SchemaKind.functional:
         body.append("op.copy_proxies();")
     body.append(f"return {returned(f)};")
@@ -164,10 +189,14 @@ def structured_variant(
 
 
 def structured_group(
-    g: NativeFunctionsGroup, parent: str, implementation: str, emitted: Emitted
+    g: NativeFunctionsGroup,
+    parent: str,
+    implementation: str,
+    emitted: Emitted,
+    cuda: Cuda | None = None,
 ) -> None:
     for f in [g.functional, g.inplace, g.out]:
         if f is not None:
             with native_function_manager(f):
-                emitted.definitions.append(structured_variant(f, g, parent, implementation))
+                emitted.definitions.append(structured_variant(f, g, parent, implementation, cuda))
             emitted.registrations.append(register(f))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from torchgen.api.translate import translate
@@ -72,10 +72,16 @@ def register(f: NativeFunction) -> str:
     return f'm.impl("{f.func.name}", TORCH_FN({identifier(f)}));'
 
 
-def unstructured(f: NativeFunction, kernel: str, symint: bool, emitted: Emitted) -> None:
-    signature = NativeSignature(f.func, symint=symint)
-    expressions = translate(signature.arguments(), signature.arguments(), method=False)
-    emitted.definitions.append(
-        define(f, symint, [*guards(f), f"return {call(kernel, expressions)};"])
-    )
+def forwarded(f: NativeFunction, symint: bool) -> str:
+    """The arguments of the wrapper, as it hands them on."""
+    given = NativeSignature(f.func, symint=symint).arguments()
+    return ", ".join(a.expr for a in translate(given, given, method=False))
+
+
+def unstructured(
+    f: NativeFunction, kernel: str, symint: bool, emitted: Emitted, on_gpu: Sequence[str] = ()
+) -> None:
+    """`on_gpu` are statements that return where the operators run on a GPU."""
+    body = [*guards(f), *on_gpu, f"return {kernel}({forwarded(f, symint)});"]
+    emitted.definitions.append(define(f, symint, body))
     emitted.registrations.append(register(f))
