@@ -46,6 +46,7 @@ def register() -> None:
             for_tensor=True, for_module=True, for_packed_sequence=True, for_storage=True
         )
         importlib.import_module("altbackend._multiprocessing").register()
+        importlib.import_module("altbackend._dlpack").register()
         importlib.import_module("altbackend._shutdown").register()
         importlib.import_module("altbackend._losses").sum_halves_in_float32()
         importlib.import_module("altbackend._modules").keep_parameters()

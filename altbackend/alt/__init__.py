@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from altbackend import _C, _build_info
+from altbackend._dlpack import from_dlpack
 from altbackend.alt import _utils, amp, memory, random, streams, tensor_types
 from altbackend.alt._utils import DeviceLike, _get_device_index, checked_device_index
 from altbackend.alt.amp import get_amp_supported_dtype
@@ -52,6 +53,7 @@ __all__ = [
     "device",
     "device_count",
     "device_of",
+    "from_dlpack",
     "get_amp_supported_dtype",
     "get_device_capability",
     "get_device_name",

@@ -10,6 +10,7 @@
 #include "runtime/cuda/engine.h"
 #include "runtime/cuda/failure.h"
 #include "runtime/cuda/stream.h"
+#include "runtime/stream.h"
 
 namespace alt::cuda {
 namespace {
@@ -108,12 +109,15 @@ void check_failure_at(uintptr_t address) {
 constexpr const char* kCapsule = "dltensor";
 constexpr const char* kUsedCapsule = "used_dltensor";
 
-py::object to_cuda_dlpack(const py::object& given) {
+// Who takes the capsule may use the memory on `stream`, a CUstream, at once; -1 leaves it to them.
+py::object to_cuda_dlpack(const py::object& given, int64_t stream) {
   TORCH_CHECK_TYPE(THPVariable_Check(given.ptr()), "expected a tensor");
   const at::Tensor& tensor = THPVariable_Unpack(given.ptr());
   TORCH_CHECK(is_engine() && tensor.is_privateuseone(), "expected a tensor on a GPU");
+  const c10::DeviceIndex device = tensor.device().index();
+  if (stream != -1) order(device, handle(stream), device, handle(current_stream_id(device)));
   DLManagedTensor* managed = at::toDLPack(tensor);
-  managed->dl_tensor.device = {kDLCUDA, tensor.device().index()};
+  managed->dl_tensor.device = {kDLCUDA, device};
   return py::reinterpret_steal<py::object>(PyCapsule_New(managed, kCapsule, [](PyObject* capsule) {
     if (!PyCapsule_IsValid(capsule, kCapsule)) return;  // Somebody has taken it over.
     auto* unused = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule, kCapsule));
@@ -145,7 +149,7 @@ void bind(py::module_& module) {
   module.def("gpus_are_peers", translated(&gpus_are_peers), py::arg("device"), py::arg("peer"));
   module.def("failure_record", translated(&address_of_failure_record), py::arg("device"));
   module.def("check_failure", translated(&check_failure_at), py::arg("address"));
-  module.def("to_cuda_dlpack", translated(&to_cuda_dlpack), py::arg("tensor"));
+  module.def("to_cuda_dlpack", translated(&to_cuda_dlpack), py::arg("tensor"), py::arg("stream"));
   module.def("from_cuda_dlpack", translated(&from_cuda_dlpack), py::arg("capsule"));
 }
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy
 
 CUDA = 2
-KINDS = "iufVcb"  # kDLInt, kDLUInt, kDLFloat, opaque, (bfloat), kDLComplex = 5, kDLBool = 6
 CODES = {"i": 0, "u": 1, "f": 2, "c": 5, "b": 6}
 NAMES = {code: kind for kind, code in CODES.items()}
 
@@ -40,10 +39,10 @@ Managed._fields_ = [("tensor", Tensor), ("context", ctypes.c_void_p), ("deleter"
 
 _api = ctypes.pythonapi
 _api.PyCapsule_New.restype = ctypes.py_object
-_api.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+_api.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
 _api.PyCapsule_GetPointer.restype = ctypes.c_void_p
 _api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-_api.PyCapsule_SetName.argtypes = [ctypes.py_object, ctypes.c_char_p]
+_api.PyCapsule_SetName.argtypes = [ctypes.py_object, ctypes.c_void_p]
 _USED = ctypes.create_string_buffer(b"used_dltensor")
 
 # What was exported lives until its deleter is called.
