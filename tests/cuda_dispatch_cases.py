@@ -1,0 +1,433 @@
+"""What tests/test_cuda_dispatch.py runs, in a process whose GPUs are simulated.
+
+A case is a function here; it compares alt with cpu. Several run in one process, which takes seconds
+to start.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+
+import torch
+from agreement import noncontiguous
+
+import altbackend
+
+CASES: dict[str, Callable[[], None]] = {}
+
+
+def case(function: Callable[[], None]) -> Callable[[], None]:
+    CASES[function.__name__] = function
+    return function
+
+
+def same(given: torch.Tensor, expected: torch.Tensor, **bounds: float) -> None:
+    assert given.device.type == "alt", given.device
+    torch.testing.assert_close(given.cpu(), expected, equal_nan=True, check_stride=True, **bounds)
+
+
+def agree(function: Callable, *operands: torch.Tensor, **bounds: float) -> None:
+    expected = function(*operands)
+    given = function(*(t.to("alt") for t in operands))
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    given = given if isinstance(given, tuple) else (given,)
+    for g, e in zip(given, expected, strict=True):
+        same(g, e, **bounds)
+
+
+def refused(function: Callable, kind: type[Exception]) -> str:
+    try:
+        function()
+    except kind as error:
+        return str(error)
+    raise AssertionError(f"no {kind.__name__}")
+
+
+def counted(kind: str) -> dict[str, int]:
+    return {r["op"]: r["calls"] for r in altbackend.fallback_report() if r["kind"] == kind}
+
+
+# ---- pointwise ----
+
+
+@case
+def pointwise_operators_take_any_layout() -> None:
+    x, y = torch.randn(5, 7), torch.randn(7)
+    with altbackend.no_fallback():
+        agree(torch.add, x, y)
+        agree(lambda a, b: a.T + b[:5], x, y)
+        agree(torch.mul, noncontiguous(x), y)
+        agree(torch.add, x, torch.randn(5, 1))
+        agree(torch.add, torch.randn(()), torch.randn(()))
+        agree(torch.add, torch.empty(0, 3), torch.empty(3))
+        agree(torch.sigmoid, torch.randn(2, 3, 4).permute(2, 0, 1))
+
+
+@case
+def operands_are_cast_on_load_and_on_store() -> None:
+    x, n = torch.randn(6), torch.arange(6)
+    with altbackend.no_fallback():
+        agree(torch.add, x, n)
+        agree(torch.add, x.half(), n)
+        agree(torch.lt, x.half(), x.half().flip(0))
+        agree(torch.true_divide, n, n + 1)
+
+        def into(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return torch.add(a, b, out=torch.empty(6, dtype=torch.float64, device=a.device))
+
+        agree(into, x, x)
+
+
+@case
+def numbers_are_arguments_or_operands() -> None:
+    x = torch.randn(9)
+    with altbackend.no_fallback():
+        agree(lambda a: a + 2.5, x)
+        agree(lambda a: 1 - a, x)
+        agree(lambda a: torch.add(a, a, alpha=3), x)
+        agree(lambda a: a.clamp(-0.5, 0.5), x)
+        agree(lambda a: torch.where(a > 0, a, 0.0), x)
+        agree(lambda a: torch.where(a > 0, 1.0, 0.0), x)
+        agree(lambda a: a * torch.tensor(2.0, dtype=torch.float64), x)
+        agree(lambda a: a + 1j, x)
+        agree(lambda a: a**3, x)
+
+
+@case
+def results_in_place_and_given() -> None:
+    x, y = torch.randn(4, 5), torch.randn(4, 5)
+    with altbackend.no_fallback():
+        agree(lambda a, b: a.clone().add_(b), x, y)
+        agree(lambda a, b: torch.sub(a, b, out=torch.empty(4, 5, device=a.device)), x, y)
+        agree(lambda a, b: torch.sub(a, b, out=torch.empty(0, device=a.device)), x, y)
+
+        def through_a_view(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            a = a.clone()
+            a[:, 1].mul_(b[:, 0])
+            a.T[2].exp_()
+            return a
+
+        agree(through_a_view, x, y)
+        given = torch.empty(3, 4, device="alt").T
+        expected = torch.empty(3, 4).T
+        torch.neg(x[:, :3].to("alt"), out=given)
+        torch.neg(x[:, :3], out=expected)
+        same(given, expected)
+
+
+@case
+def more_dimensions_than_a_kernel_takes() -> None:
+    x = torch.randn([2] * 17 + [1])[..., 0]
+    order = [*range(0, 17, 2), *range(1, 17, 2)]
+    with altbackend.no_fallback():
+        a = x.to("alt")
+        same(a + a.permute(order), x + x.permute(order))
+
+
+@case
+def two_results() -> None:
+    with altbackend.no_fallback():
+        agree(lambda a: tuple(torch.frexp(a)), torch.randn(6))
+
+
+# ---- reductions ----
+
+
+@case
+def reductions_agree() -> None:
+    x = torch.randn(6, 40, 5)
+    with altbackend.no_fallback():
+        for function in (
+            torch.sum,
+            lambda a: a.sum((0, 2)),
+            lambda a: a.sum(1, keepdim=True),
+            lambda a: a.mean((0, 1)),
+            lambda a: a.prod(1),
+            lambda a: (a > 0).any(1),
+            lambda a: (a > -9).all(),
+            lambda a: a.amax((0, 2)),
+            lambda a: tuple(a.max(1)),
+            lambda a: tuple(a.min(0)),
+            torch.max,
+            torch.argmax,
+            lambda a: a.argmin(1),
+            lambda a: tuple(torch.aminmax(a, dim=1)),
+            lambda a: a.std(1),
+            lambda a: tuple(torch.var_mean(a, (0, 2))),
+            torch.count_nonzero,
+            lambda a: torch.linalg.vector_norm(a, dim=1),
+            lambda a: torch.linalg.vector_norm(a, 3.0),
+            lambda a: torch.nansum(a, 0),
+        ):
+            agree(function, x)
+            agree(function, noncontiguous(x))
+
+
+@case
+def reductions_shared_by_blocks() -> None:
+    x = torch.randn(3, 20000)
+    with altbackend.no_fallback():
+        agree(lambda a: a.sum(1), x)
+        agree(lambda a: a.argmax(1), x)
+        agree(lambda a: a.sum(), x, rtol=1e-4, atol=1e-3)
+
+
+@case
+def reductions_of_nothing_and_of_other_dtypes() -> None:
+    with altbackend.no_fallback():
+        agree(lambda a: a.sum(0), torch.empty(0, 3))
+        agree(lambda a: a.prod(1), torch.empty(2, 0))
+        agree(lambda a: a.all(0), torch.empty(0, 3))
+        agree(lambda a: a.sum(), torch.arange(9))
+        agree(lambda a: a.sum(), torch.ones(9, dtype=torch.bool))
+        agree(lambda a: a.half().sum(0), torch.randn(7, 3))
+        agree(lambda a: a.sum(1), torch.randn(3, 4, dtype=torch.complex64))
+        agree(lambda a: a.norm(), torch.randn(3, 4, dtype=torch.complex64))
+        agree(lambda a: a.sum(0, dtype=torch.float64), torch.randn(7, 3))
+        agree(lambda a: torch.sum(a, 1, out=torch.empty(3, device=a.device)), torch.randn(3, 4))
+
+
+# ---- copies ----
+
+
+@case
+def copies_to_and_from_the_host() -> None:
+    x = torch.randn(4, 6)
+    with altbackend.no_fallback():
+        for given in (x, x.T, x[::2, 1:], noncontiguous(x), x[:, :1].expand(4, 6), x[0, 0]):
+            a = given.to("alt")
+            assert torch.equal(a.cpu(), given)
+            same(a.clone(), given.clone())
+            for dtype in (torch.float64, torch.int32, torch.bool, torch.half, torch.complex64):
+                same(given.to("alt", dtype), given.to(dtype))
+                assert torch.equal(a.to("cpu", dtype), given.to(dtype))
+        part = torch.zeros(4, 6, device="alt")
+        part[1:3, ::2] = x[1:3, ::2]
+        expected = torch.zeros(4, 6)
+        expected[1:3, ::2] = x[1:3, ::2]
+        same(part, expected)
+        back = torch.zeros(6, 4)
+        back.T.copy_(x.to("alt"))
+        assert torch.equal(back, x.T)
+        pinned = torch.empty(4, 6, pin_memory=True)
+        pinned.copy_(x.to("alt"), non_blocking=True)
+        torch.alt.synchronize()
+        assert torch.equal(pinned, x)
+
+
+@case
+def copies_on_the_device() -> None:
+    x = torch.randn(5, 6)
+    a = x.to("alt")
+    with altbackend.no_fallback():
+        same(a.T.contiguous(), x.T.contiguous())
+        same(a.to(torch.int64), x.to(torch.int64))
+        same(a[:, ::2].clone(), x[:, ::2].clone())
+        same(torch.empty(5, 6, device="alt").copy_(a[0]), torch.empty(5, 6).copy_(x[0]))
+        z = torch.randn(4, dtype=torch.complex64)
+        same(z.to("alt").conj().clone(), z.conj().clone())
+        same(z.to("alt").conj().resolve_conj(), z.conj().resolve_conj())
+        same(a.to(memory_format=torch.preserve_format), x)
+
+
+@case
+def copies_between_devices() -> None:
+    x = torch.randn(5, 6)
+    with altbackend.no_fallback():
+        a = x.to("alt:1")
+        assert a.device.index == 1
+        same(a + a, x + x)
+        same(a.to("alt:0"), x)
+        same(a.T.to("alt:0"), x.T)
+        same(a.to("alt:0", torch.float64), x.double())
+        into = torch.zeros(6, 5, device="alt:0")
+        into.T.copy_(a)
+        same(into, x.T.contiguous())
+
+
+@case
+def filling_and_reading() -> None:
+    with altbackend.no_fallback():
+        for dtype in (torch.float32, torch.half, torch.int64, torch.bool, torch.complex128):
+            same(
+                torch.full((3, 4), 1, dtype=dtype, device="alt"), torch.full((3, 4), 1, dtype=dtype)
+            )
+            a, x = torch.zeros(4, 6, dtype=dtype, device="alt"), torch.zeros(4, 6, dtype=dtype)
+            a[:, ::2] = 1
+            x[:, ::2] = 1
+            same(a, x)
+            assert a[1, 2].item() == x[1, 2].item()
+            assert a.tolist() == x.tolist()
+        a = torch.arange(6.0).to("alt")
+        assert torch.equal(a, a.clone()) and not torch.equal(a, a + 1)
+        same(torch.ones_like(a).zero_(), torch.zeros(6))
+        a.resize_(9)
+        assert a[:6].cpu().tolist() == list(range(6))
+        assert bool((a[:6] >= 0).all())
+    assert "5." in repr(a[:6])
+
+
+@case
+def dtypes_that_no_kernel_computes_on() -> None:
+    x = torch.randn(8)
+    a = x.to("alt")
+    eight = a.to(torch.float8_e4m3fn)  # cast by the host's kernel
+    assert torch.equal(eight.cpu().view(torch.uint8), x.to(torch.float8_e4m3fn).view(torch.uint8))
+    assert torch.equal(eight.float().cpu(), x.to(torch.float8_e4m3fn).float())
+    with altbackend.no_fallback():  # moved as they are
+        assert torch.equal(
+            eight[::2].clone().view(torch.uint8).cpu(), eight.cpu().view(torch.uint8)[::2]
+        )
+
+
+# ---- kernels of the host engine, and of stock torch ----
+
+
+@case
+def a_kernel_of_the_host_engine_is_called_on_copies() -> None:
+    altbackend.reset_fallback_report()
+    x = torch.rand(20)
+    agree(lambda a: torch.histc(a, 4, 0, 1), x)
+    agree(lambda a: torch.cross(a[:3], a[3:6], dim=0), x)  # a stub
+    agree(lambda a: torch.cdist(a.view(4, 5), a.view(4, 5)), x)
+    names = counted("host")
+    assert names == {"aten::histc": 1, "cross_stub": 1, "aten::_cdist_forward": 1}, names
+    assert not counted("stock")
+
+
+@case
+def its_outputs_and_views_are_the_device_s() -> None:
+    x = torch.randn(4, 6)
+    a = x.to("alt")
+    out = torch.empty(0, device="alt")
+    torch.histc(a, 5, -1, 1, out=out)  # resized in host memory
+    same(out + 0, torch.histc(x, 5, -1, 1))
+    whole = torch.zeros(3, 8, device="alt")
+    view = whole[:, 2:5]
+    torch.cross(a[:3, :3], a[1:4, :3], dim=1, out=view)
+    expected = torch.zeros(3, 8)
+    expected[:, 2:5] = torch.cross(x[:3, :3], x[1:4, :3], dim=1)
+    same(whole, expected)
+    with altbackend.no_fallback():
+        view.add_(1)  # the storage is the device's again
+    expected[:, 2:5] += 1
+    same(whole, expected)
+
+
+@case
+def what_a_host_kernel_raises_leaves_everything_as_it_was() -> None:
+    a = torch.randn(4, 6, device="alt")
+    before = a.cpu()
+    message = refused(lambda: torch.cdist(a, torch.randn(2, 5, device="alt")), RuntimeError)
+    assert "same number of columns" in message
+    negative = torch.tensor([1, -1], device="alt")
+    message = refused(lambda: torch.repeat_interleave(negative), RuntimeError)
+    assert "repeats can not be negative" in message
+    assert negative.tolist() == [1, -1]
+    same(a + 1, before + 1)
+
+
+@case
+def host_kernels_can_be_forbidden() -> None:
+    x = torch.rand(20)
+    a = x.to("alt")
+    with altbackend.no_fallback():
+        message = refused(lambda: torch.histc(a, 4), NotImplementedError)
+        assert "aten::histc" in message and "the host engine" in message
+        message = refused(lambda: torch.geqrf(a.view(4, 5)), NotImplementedError)
+        same(a * 2, x * 2)
+
+
+@case
+def an_operator_without_any_kernel_of_ours() -> None:
+    altbackend.reset_fallback_report()
+    x = torch.randn(3, 4)
+    agree(lambda a: torch.special.scaled_modified_bessel_k0(a.abs()), x)
+    assert not counted("stock")
+    name = "aten::_test_optional_floatlist"
+    agree(lambda a: torch.ops.aten._test_optional_floatlist(a[0], None), x)
+    assert counted("stock") == {name: 1}, altbackend.fallback_report()
+    with altbackend.no_fallback():
+        a = x.to("alt")
+        refused(lambda: torch.ops.aten._test_optional_floatlist(a[0], None), NotImplementedError)
+
+
+@case
+def lists_of_tensors_and_recurrent_layers_are_composites() -> None:
+    x = [torch.randn(3), torch.randn(2, 2)]
+    with altbackend.no_fallback():
+        agree(lambda a, b: tuple(torch._foreach_add([a, b], 2.0)), *x)
+        agree(lambda a, b: tuple(torch._foreach_mul([a, b], [a, b])), *x)
+
+
+# ---- errors ----
+
+
+@case
+def errors_are_the_host_s_and_nothing_is_written() -> None:
+    a = torch.randn(4, device="alt")
+    n = torch.arange(4, device="alt")
+    out = torch.full((4,), 7, device="alt")
+    assert "not implemented for 'ComplexFloat'" in refused(
+        lambda: torch.erf(a.to(torch.complex64)), RuntimeError
+    )
+    assert "can't be cast" in refused(lambda: torch.add(a, a, out=out), RuntimeError)
+    assert "without overflow" in refused(
+        lambda: torch.add(n.to(torch.int8), n.to(torch.int8), alpha=300), RuntimeError
+    )
+    assert "must match the size" in refused(lambda: a + torch.randn(3, device="alt"), RuntimeError)
+    assert out.tolist() == [7] * 4
+
+
+@case
+def a_zero_divisor_is_raised_where_the_host_waits() -> None:
+    n = torch.arange(4, device="alt")
+    bad = n // (n - 2)
+    assert "ZeroDivisionError" in refused(lambda: bad.cpu(), RuntimeError)
+    assert (n // (n + 1)).tolist() == [0, 0, 0, 0]
+
+
+# ---- together ----
+
+
+@case
+def a_small_network_learns() -> None:
+    def train(device: str) -> list[float]:
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(
+            torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4)
+        ).to(device)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        x, y = torch.randn(12, 8).to(device), torch.randint(0, 4, (12,)).to(device)
+        losses = []
+        for _ in range(4):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses
+
+    altbackend.reset_fallback_report()
+    torch.testing.assert_close(train("alt"), train("cpu"), rtol=1e-4, atol=1e-5)
+    assert not counted("stock"), altbackend.fallback_report()
+    print("host kernels of the network:", counted("host"), file=sys.stderr)
+
+
+def results(names: list[str]) -> Iterator[tuple[str, str | None]]:
+    for name in names or CASES:
+        print(f"running {name}", file=sys.stderr, flush=True)
+        try:
+            CASES[name]()
+        except Exception:
+            yield name, traceback.format_exc(limit=-4)
+        else:
+            yield name, None
+
+
+def main(*names: str) -> None:
+    for name, error in results(list(names)):
+        print(json.dumps([name, error]), flush=True)
