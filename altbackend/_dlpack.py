@@ -1,9 +1,9 @@
 """DLPack with other libraries on the same GPUs, such as CuPy: memory is shared, never copied.
 
 torch knows alt as a device that is nobody else's. With the CUDA engine its memory is CUDA's, and is
-offered as that: ``cupy.from_dlpack(tensor)``, or ``torch.from_dlpack(tensor)`` where torch itself has
-CUDA. The other way goes ``torch.alt.from_dlpack(array)``, since ``torch.from_dlpack`` makes cuda
-tensors of CUDA's memory.
+offered as that: ``cupy.from_dlpack(tensor)``, or ``torch.from_dlpack(tensor)`` where torch itself
+has CUDA. The other way goes ``torch.alt.from_dlpack(array)``, since ``torch.from_dlpack`` makes
+cuda tensors of CUDA's memory.
 """
 
 from __future__ import annotations

@@ -5,6 +5,9 @@ say what they can be asked to play by ALT_SIMULATED_* variables. Kernels are com
 about a second for each module that a test needs.
 
 In the process, ``import simulation`` reaches the driver: ``simulation.driver.simulation_hold(1)``.
+
+With ALT_CUDA_TESTS=gpu there is no simulation: the process sees the machine's GPUs and CuPy, and
+tests that are ``simulated`` are left out.
 """
 
 from __future__ import annotations
@@ -15,14 +18,21 @@ import textwrap
 from pathlib import Path
 
 import cuda_compiler
+import pytest
 from python_process import python
+
+ON_GPU = os.environ.get("ALT_CUDA_TESTS") == "gpu"
+# For tests that plant a fault, hold a stream, or know the simulated GPUs.
+simulated = pytest.mark.skipif(ON_GPU, reason="needs the simulated driver")
 
 TESTS = Path(__file__).parent
 SIMULATION = TESTS / "cuda_simulation"
 
 
 def environment(**more: str) -> dict[str, str]:
-    """What makes a process of Python's see simulated GPUs."""
+    """What makes a process of Python's see simulated GPUs, or the machine's."""
+    if ON_GPU:
+        return {"ALT_ENGINE": "cuda", **more}
     paths = [str(SIMULATION), str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")]
     cache = cuda_compiler.BUILD / f"engine-{cuda_compiler.headers_digest()[:16]}"
     return {

@@ -6,11 +6,12 @@ On simulated GPUs (tests/cuda_engine.py), where an event is over at once, unless
 
 from __future__ import annotations
 
-from cuda_engine import on_cuda
+from cuda_engine import on_cuda, simulated
 
 MIB = 1 << 20
 
 
+@simulated
 def test_statistics_and_reuse() -> None:
     code = """
         import torch
@@ -45,6 +46,7 @@ def test_statistics_and_reuse() -> None:
     ]
 
 
+@simulated
 def test_zero_bytes_and_devices_of_their_own() -> None:
     code = """
         import torch
@@ -94,6 +96,7 @@ def test_another_streams_block_before_running_out() -> None:
     on_cuda(code, ALT_MEMORY_LIMIT="32M")
 
 
+@simulated
 def test_record_stream_keeps_a_block_until_that_stream_is_done() -> None:
     code = """
         import torch
@@ -139,6 +142,7 @@ OUT_OF_MEMORY = """
 """
 
 
+@simulated
 def test_out_of_memory() -> None:
     message, counts = on_cuda(OUT_OF_MEMORY, ALT_SIMULATED_MEMORY=str(256 * MIB)).splitlines()
     assert message == (
@@ -149,6 +153,7 @@ def test_out_of_memory() -> None:
     assert counts == "1 2 210"
 
 
+@simulated
 def test_out_of_memory_at_the_limit() -> None:
     message, counts = on_cuda(OUT_OF_MEMORY, ALT_MEMORY_LIMIT="256M").splitlines()
     assert message.startswith("alt out of memory. Tried to allocate 100.00 MiB.")
@@ -230,6 +235,7 @@ def test_resize_keeps_what_was_there() -> None:
 # ---- DLPack ----
 
 
+@simulated
 def test_arrays_are_shared_with_cupy() -> None:
     code = """
         import cupy, torch
