@@ -106,7 +106,7 @@ class Gpu:
 
         from altbackend.cuda import failure, module
 
-        handle = module.kernel_handle(f"tests' {name}", source, name, 0)
+        handle = module.load(f"tests' {name}", source, 0).get_function(name).ptr
 
         def run(given: ctypes.Structure) -> None:
             parameters = (ctypes.c_void_p * 1)(ctypes.addressof(given))

@@ -27,7 +27,7 @@ ALT_KERNEL(refuse, alt::KernelArgs) {
 def refuse(device, *integers):
     from altbackend.cuda import arguments
     given = arguments.kernel([], integers)
-    handle = module.kernel_handle("refuse", SOURCE, "refuse", device)
+    handle = module.load("refuse", SOURCE, device).get_function("refuse").ptr
     parameters = (ctypes.c_void_p * 1)(ctypes.addressof(given))
     with Device(device):
         driver.launchKernel(handle, 1, 1, 1, 32, 1, 1, 0, 0, ctypes.addressof(parameters), 0)
