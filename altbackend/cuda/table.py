@@ -38,7 +38,7 @@ class PointwiseRow:
 
     name: str  # the stub or the kernel that it fills
     body: str  # the function in alt::ops
-    header: str  # of csrc/ops
+    header: str  # of csrc/ops, or a .cuh of this package
     inputs: int
     outputs: int
     scalars: tuple[str, ...]  # "T", "bool" or "int64_t" each
@@ -48,7 +48,7 @@ class PointwiseRow:
     @property
     def include(self) -> str:
         """The header that has the function."""
-        return "kernels/copy.cuh" if self.name == "copy" else f"ops/{self.header}.h"
+        return self.header if self.header.endswith(".cuh") else f"ops/{self.header}.h"
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,23 @@ def parameters(header: str, body: str) -> tuple[str, list[str]]:
     return found[1], [p.strip().rsplit(" ", 1)[0] for p in found[2].split(",")]
 
 
-# The one pointwise kernel that the host has no row for: its copies are loops of their own.
-COPY = PointwiseRow("copy", "copy", "copy", 1, 1, (), TYPES["all_complex"], "input")
+# Pointwise kernels that the host has no rows for: its loops for them are others.
+OWN = {
+    row.name: row
+    for row in (
+        PointwiseRow("copy", "copy", "kernels/copy.cuh", 1, 1, (), TYPES["all_complex"], "input"),
+        PointwiseRow(
+            "complex", "make_complex", "kernels/complex.cuh", 2, 1, (), _FLOATING, "input"
+        ),
+        PointwiseRow("polar", "polar", "kernels/complex.cuh", 2, 1, (), _FLOATING, "input"),
+    )
+}
 
 
 @functools.cache
 def pointwise_rows() -> dict[str, PointwiseRow]:
     """Every pointwise operator by name."""
-    rows = {"copy": COPY}
+    rows = dict(OWN)
     for family in table()["pointwise"]:
         for section, inputs in ARITIES.items():
             for row in family.get(section) or []:

@@ -13,9 +13,13 @@
 namespace alt::kernels {
 namespace {
 
-/// Two real inputs to one complex output.
+/// Two real inputs to one complex output; `row` is what altbackend/cuda/table.py calls it.
 template <class T, class Function>
-void run_complex(at::TensorIterator& iter, Function) {
+void run_complex(at::TensorIterator& iter, const char* row, Function) {
+  if (alt::cuda::on_gpu()) {
+    alt::cuda::pointwise(iter, row, {}, c10::CppTypeToScalarType<T>::value);
+    return;
+  }
   const InnerLoop loop = [](const void*, int64_t n, void* const* outputs,
                             const void* const* inputs) {
     auto* out = static_cast<c10::complex<T>*>(outputs[0]);
@@ -40,13 +44,14 @@ double largest(at::ScalarType dtype) {
 
 void complex(at::TensorIterator& iter) {
   visit<FloatingTypes>(opmath_dtype(iter.input_dtype(0)), "complex", [&]<class T>() {
-    run_complex<T>(iter, [](T real, T imaginary) { return c10::complex<T>(real, imaginary); });
+    run_complex<T>(iter, "complex",
+                   [](T real, T imaginary) { return c10::complex<T>(real, imaginary); });
   });
 }
 
 void polar(at::TensorIterator& iter) {
   visit<FloatingTypes>(iter.input_dtype(0), "polar", [&]<class T>() {
-    run_complex<T>(iter, [](T magnitude, T angle) {
+    run_complex<T>(iter, "polar", [](T magnitude, T angle) {
       return c10::complex<T>(magnitude * std::cos(angle), magnitude * std::sin(angle));
     });
   });
