@@ -315,3 +315,50 @@ def test_on_the_host_dlpack_is_as_it_was() -> None:
         "the array lies on device type 1, not in a GPU's memory",
         "Unknown device type alt for Dlpack",
     ]
+
+
+# ---- copies, by operators ----
+
+
+def test_copies_between_everywhere() -> None:
+    code = """
+        import torch
+        values = torch.arange(5.0)
+        x = values.to("alt")
+        assert x[3].item() == 3 and torch.equal(x.cpu(), values)
+        pinned = values.pin_memory()
+        y = pinned.to("alt", non_blocking=True)
+        back = torch.empty(5, pin_memory=True)
+        back.copy_(y, non_blocking=True)
+        torch.alt.synchronize()
+        assert torch.equal(back, values)
+        x.untyped_storage().resize_(4 << 20)
+        assert torch.equal(x.cpu(), values)
+        if torch.alt.device_count() > 1:
+            other = x.to("alt:1")
+            assert other.device.index == 1 and torch.alt.current_device() == 0
+            assert torch.equal(other.cpu(), values)
+            with torch.alt.stream(torch.alt.Stream("alt:1")):
+                assert torch.equal(other.to("alt:0").cpu(), values)
+    """
+    on_cuda(code)
+
+
+def test_memory_that_goes_through_pickle_and_a_loader() -> None:
+    code = """
+        import io, torch
+        from torch.utils.data import DataLoader, TensorDataset
+        held = torch.empty(3, device="alt")  # CUDA has started when the worker is forked
+        file = io.BytesIO()
+        torch.save(torch.arange(3.0).to("alt"), file)
+        file.seek(0)
+        loaded = torch.load(file)
+        assert loaded.device.type == "alt" and loaded.tolist() == [0, 1, 2]
+        loader = DataLoader(
+            TensorDataset(torch.arange(8)), batch_size=4, pin_memory=True, num_workers=1
+        )
+        for i, (batch,) in enumerate(loader):
+            assert batch.is_pinned()
+            assert batch.to("alt", non_blocking=True)[0].item() == 4 * i
+    """
+    on_cuda(code)

@@ -42,21 +42,12 @@ HeapStatistics& statistics(c10::DeviceIndex device) {
   return cuda::is_engine() ? cuda::statistics(device) : *all_heaps()[static_cast<size_t>(device)];
 }
 
-template <class F>
-void for_each_mutex(F&& visit) {
-  for (auto& heap : all_heaps()) visit(heap->mutex());
-  if (!cuda::is_engine()) return;
-  for (size_t i = 0; i < all_heaps().size(); ++i) {
-    visit(cuda::statistics(static_cast<c10::DeviceIndex>(i)).mutex());
-  }
-}
-
 void lock_all() {
-  for_each_mutex([](std::mutex& mutex) { mutex.lock(); });
+  for (auto& heap : all_heaps()) heap->mutex().lock();
 }
 
 void unlock_all() {
-  for_each_mutex([](std::mutex& mutex) { mutex.unlock(); });
+  for (auto& heap : all_heaps()) heap->mutex().unlock();
 }
 
 // Leaked: tensors may outlive static objects.

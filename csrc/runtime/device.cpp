@@ -12,6 +12,8 @@ namespace {
 
 thread_local c10::DeviceIndex thread_device = 0;
 
+std::atomic<c10::DeviceIndex> known_count{0};  // 0 until the engine is chosen.
+
 void change_to(c10::DeviceIndex device) noexcept {
   if (device != 0) device_was_changed.store(true, std::memory_order_relaxed);
   thread_device = device;
@@ -23,10 +25,13 @@ void change_to(c10::DeviceIndex device) noexcept {
 std::atomic<bool> device_was_changed{false};
 
 c10::DeviceIndex device_count() {
+  const c10::DeviceIndex known = known_count.load(std::memory_order_relaxed);
+  if (known > 0) return known;
   const std::optional<int>& wanted = environment().device_count;
-  if (!cuda::choose()) return static_cast<c10::DeviceIndex>(wanted.value_or(1));
-  const int there_are = cuda::engine().devices;
-  return static_cast<c10::DeviceIndex>(std::min(wanted.value_or(there_are), there_are));
+  const int there_are = cuda::choose() ? cuda::engine().devices : wanted.value_or(1);
+  const auto count = static_cast<c10::DeviceIndex>(std::min(wanted.value_or(there_are), there_are));
+  known_count = count;
+  return count;
 }
 
 c10::DeviceIndex device_count_or_zero() noexcept {

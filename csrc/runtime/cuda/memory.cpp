@@ -1,5 +1,7 @@
 #include "runtime/cuda/memory.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <array>
 #include <deque>
@@ -153,6 +155,16 @@ BlockTable& block_table() {
   return instance;
 }
 
+std::vector<std::unique_ptr<Heap>>& all_heaps();
+
+void lock_all() {
+  for (auto& each : all_heaps()) each->mutex().lock();
+}
+
+void unlock_all() {
+  for (auto& each : all_heaps()) each->mutex().unlock();
+}
+
 std::vector<std::unique_ptr<Heap>>& all_heaps() {
   static auto& heaps = *[] {
     auto* made = new std::vector<std::unique_ptr<Heap>>;
@@ -160,6 +172,8 @@ std::vector<std::unique_ptr<Heap>>& all_heaps() {
       made->push_back(std::make_unique<Heap>(i));
       made->back()->set_limit(environment_memory_limit());
     }
+    // A forked process may not use the memory, but may ask how much there was.
+    pthread_atfork(&lock_all, &unlock_all, &unlock_all);
     return made;
   }();
   return heaps;
@@ -454,7 +468,7 @@ void release(void* data) {
 }
 
 void record_stream(const c10::DataPtr& data, c10::Stream stream) {
-  Block* block = block_table().find(data.get_context());
+  Block* block = in_bad_fork() ? nullptr : block_table().find(data.get_context());
   if (block) block->segment->heap->record_stream(block, handle(stream.id()));
 }
 
@@ -480,7 +494,8 @@ std::optional<c10::DeviceIndex> device_of(const void* pointer) noexcept {
   for (const auto& each : all_heaps()) {
     if (each->contains(pointer)) return each->device();
   }
-  // Another library's, through DLPack.
+  // Another library's, through DLPack. A thread that is new here has no context to ask in.
+  follow_current_device();
   unsigned type = 0;
   int ordinal = 0;
   const Driver& d = driver();
