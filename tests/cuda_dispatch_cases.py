@@ -176,6 +176,14 @@ def reductions_shared_by_blocks() -> None:
 
 
 @case
+def reductions_of_more_dimensions_than_a_kernel_takes() -> None:
+    altbackend.reset_fallback_report()
+    x = torch.randn([2] * 20).permute([*range(0, 20, 2), *range(1, 20, 2)])
+    agree(lambda a: a.sum([0, 19]), x, rtol=1e-4, atol=1e-5)
+    assert counted("host") == {"sum_stub": 1}
+
+
+@case
 def reductions_of_nothing_and_of_other_dtypes() -> None:
     with altbackend.no_fallback():
         agree(lambda a: a.sum(0), torch.empty(0, 3))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,19 @@ def outcomes(group: int) -> dict[str, str | None]:
 def test_on_simulated_gpus(name: str) -> None:
     error = outcomes(NAMES.index(name) // GROUP)[name]
     assert error is None, error
+
+
+@pytest.mark.parametrize("pattern", ["add", "sigmoid", "sum"])
+def test_agrees_over_pytorch_s_samples(pattern: str) -> None:
+    arguments = ["ops", "--only", pattern, "--dtypes", "float32,int64", "--jobs", "1", "--quiet"]
+    done = cuda_process(
+        f"""
+        import runpy, sys
+        sys.argv = ["conformance", *{arguments}]
+        runpy.run_module("conformance", run_name="__main__")
+        """
+    )
+    found = re.search(r"(\d+) of (\d+) cells passed .* (\d+) with a fallback", done.stdout)
+    assert found is not None, done.stderr
+    passed, cells, fallbacks = map(int, found.groups())
+    assert passed == cells > 10 and fallbacks == 0, done.stdout

@@ -37,6 +37,7 @@
 #include <utility>
 #include <vector>
 
+#include "dispatch/host_call.h"
 #include "loops/cuda/reduce.h"
 #include "loops/dtype.h"
 #include "loops/reduce_shape.h"
@@ -403,7 +404,14 @@ template <class Op>
 void run_reduction(at::TensorIteratorBase& iter, const Op& op, const cuda::ReductionKernel& on_gpu,
                    ConvertFunction special = nullptr) {
   if (iter.numel() != 0) {
-    run_reduction(Reduction(iter), op, on_gpu, special);
+    const Reduction shape(iter);
+    if (cuda::on_gpu() && !cuda::fits(shape)) {
+      HostCall host_call(on_gpu.name);
+      host_call.operands(iter);
+      host_call.run([&] { run_reduction(iter, op, on_gpu, special); });
+      return;
+    }
+    run_reduction(shape, op, on_gpu, special);
     return;
   }
   const auto result = op.project(op.identity(), 0);

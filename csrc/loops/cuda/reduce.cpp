@@ -24,14 +24,6 @@ int64_t up_to_power(int64_t n, int64_t most) {
   return std::min(most, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))));
 }
 
-void check_fits(const Reduction& shape) {
-  TORCH_CHECK_NOT_IMPLEMENTED(
-      shape.kept.size() <= kMaxDims && shape.reduced.size() <= kMaxDims &&
-          shape.count <= kMostElements && shape.outputs <= kMostElements,
-      "the CUDA engine reduces tensors of at most ", kMaxDims,
-      " dimensions that cannot be joined, to fewer than 2^31 outputs of fewer than 2^31 elements");
-}
-
 void fill_dims(const Reduction& shape, ReduceArgs& into) {
   const auto in_size = static_cast<int64_t>(c10::elementSize(shape.in_dtype));
   into.outputs = shape.outputs;
@@ -59,8 +51,15 @@ void fill_dims(const Reduction& shape, ReduceArgs& into) {
 
 }  // namespace
 
+bool fits(const Reduction& shape) {
+  return shape.kept.size() <= kMaxDims && shape.reduced.size() <= kMaxDims &&
+         shape.count <= kMostElements && shape.outputs <= kMostElements;
+}
+
 ReducePlan plan_reduction(const Reduction& shape, c10::ArrayRef<double> numbers) {
-  check_fits(shape);
+  TORCH_CHECK_NOT_IMPLEMENTED(
+      fits(shape), "the CUDA engine reduces tensors of at most ", kMaxDims,
+      " dimensions that cannot be joined, to fewer than 2^31 outputs of fewer than 2^31 elements");
   ReducePlan plan{};
   fill_dims(shape, plan.arguments);
   for (size_t k = 0; k < numbers.size(); ++k) plan.arguments.scalars[k] = scalar_args(numbers[k]);

@@ -26,7 +26,11 @@ struct ReducePlan {
 };
 ReducePlan plan_reduction(const Reduction& shape, c10::ArrayRef<double> numbers);
 
-/// Reduces at least one element to at least one output.
+/// Whether a launch can: of at most kMaxDims dimensions that cannot be joined, to fewer than 2^31
+/// outputs of fewer than 2^31 elements.
+bool fits(const Reduction& shape);
+
+/// Reduces at least one element to at least one output; raises where that does not fit.
 void reduce(const Reduction& shape, const ReductionKernel& kernel);
 
 }  // namespace alt::cuda
