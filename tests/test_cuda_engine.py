@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import re
+
 import pytest
-from cuda_engine import cuda_process, on_cuda, simulated
+from cuda_engine import SIMULATION, cuda_process, on_cuda, simulated
 from python_process import output, python_code
 
 INDEX_KERNEL = """
@@ -296,3 +300,32 @@ def test_the_simulation_sees_host_code_in_device_memory() -> None:
     """
     done = cuda_process(code)
     assert done.returncode == -11 and "Segmentation fault" in done.stderr
+
+
+# ---- the simulation itself ----
+
+# What the rest of the simulation uses of it.
+OF_ITS_OWN = {
+    "cupy.cuda.driver": {"library", "check", "device_of"},
+    "cupy.cuda.memory": {"get_default_memory_pool", "pinned"},
+}
+
+
+def test_the_played_cupy_offers_nothing_that_cupy_lacks() -> None:
+    import cupy
+
+    for path in SIMULATION.glob("cupy/**/*.py"):
+        if path.name.startswith("_") and path.name != "__init__.py":
+            continue
+        parts = path.relative_to(SIMULATION).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        real = functools.reduce(getattr, name.split(".")[1:], cupy)
+        for node in ast.parse(path.read_text()).body:
+            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"):
+                continue
+            if node.name in OF_ITS_OWN.get(name, ()):
+                continue
+            assert hasattr(real, node.name), f"{name}.{node.name}"
+            for member in node.body if isinstance(node, ast.ClassDef) else ():
+                if isinstance(member, ast.FunctionDef) and not re.match("_[^_]", member.name):
+                    assert hasattr(getattr(real, node.name), member.name), (node.name, member.name)
