@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import re
+from pathlib import Path
 
 import pytest
-from cuda_engine import SIMULATION, cuda_process, on_cuda, simulated
+from cuda_engine import SIMULATION, cuda_process, environment, on_cuda, simulated
 from python_process import output, python_code
 
 INDEX_KERNEL = """
@@ -117,6 +119,16 @@ def test_where_cuda_cannot_be(why: str) -> None:
     """`auto` computes on the host, and knows why in one line."""
     settings, reason = REFUSED[why]
     assert on_cuda(ENGINE, ALT_ENGINE="auto", **settings) == f"host | {reason}"
+
+
+@simulated
+def test_a_broken_cupy_leaves_the_host(tmp_path: Path) -> None:
+    (tmp_path / "cupy").mkdir()
+    (tmp_path / "cupy" / "__init__.py").write_text("raise OSError('libcublas:\\n cut short')")
+    paths = f"{tmp_path}{os.pathsep}{environment()['PYTHONPATH']}"
+    assert on_cuda(ENGINE, ALT_ENGINE="auto", PYTHONPATH=paths) == (
+        "host | CuPy does not work here (OSError: libcublas: cut short); install it anew"
+    )
 
 
 @simulated
