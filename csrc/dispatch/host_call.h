@@ -1,10 +1,10 @@
 // A call of a kernel that the CUDA engine lacks: the host engine's, on copies in host memory.
 //
 // While a HostCall lives, the storages of the call's tensors lie in host memory, views of them with
-// them, and what this thread allocates lies there too; the tensors stay the device's. At its end
-// the storages go back to the device, those of new results as well. Where the kernel raises,
-// everything is as it was before. Counted as a fallback, by name, and forbidden where fallbacks
-// are.
+// them, and what this thread allocates lies there too; the tensors stay the device's, and no other
+// thread may use them meanwhile. At its end the storages go back to the device, those of new
+// results as well. Where the kernel raises, they get the memory back that they had. Counted as a
+// fallback, by name, and forbidden where fallbacks are.
 #pragma once
 
 #include <ATen/TensorIterator.h>
