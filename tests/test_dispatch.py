@@ -106,3 +106,37 @@ def test_a_row_of_a_newer_torch_is_left_out(generator: ModuleType, tmp_path: Pat
     written = "".join(generator.generate(table).values())
     assert "no_such_own" not in written
     assert '"trace"' in written
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ("  twins: [nothing_like_it]\n", "'twins: nothing_like_it' names no row"),
+        ("  gemini: [trace]\n", "unknown lists ['gemini']"),
+        ("  composites: [trace]\n", "'trace' has no composite kernel"),
+    ],
+)
+def test_a_wrong_entry_for_the_gpu_is_refused(
+    generator: ModuleType, tmp_path: Path, given: str, complaint: str
+) -> None:
+    table = EMPTY.replace("own: []", "own:\n  - trace: trace") + "cuda:\n" + given
+    assert complaint in refusal(generator, tmp_path, table)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("twins: [trace]", "if (alt::cuda::on_gpu()) return alt::kernels::cuda::trace(self);"),
+        ("twins: []", 'alt::HostCall host_call("aten::trace");'),
+        ("same: [tra*]", None),
+    ],
+)
+def test_what_a_row_does_on_a_gpu(
+    generator: ModuleType, tmp_path: Path, given: str, line: str | None
+) -> None:
+    table = tmp_path / "ops.yaml"
+    table.write_text(EMPTY.replace("own: []", "own:\n  - trace: trace") + f"cuda:\n  {given}\n")
+    written = "".join(generator.generate(table).values())
+    assert "return alt::kernels::trace(self);" in written
+    assert ("on_gpu" in written) == (line is not None)
+    assert line is None or line in written
