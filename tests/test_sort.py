@@ -139,6 +139,25 @@ class TestSelection:
         assert_same_results(lambda x: x.median(), x)
         assert_same_results(lambda x: x.t()[::2].median(), x)
 
+    @pytest.mark.parametrize("dtype", [*INTEGRAL, *FLOATING])
+    @pytest.mark.parametrize("n", [4096, 4097, 70001])
+    def test_median_of_many(self, n, dtype):
+        """By radix: of values spread over all digits, over the last ones, and over none."""
+        generator = torch.Generator().manual_seed(n)
+        x = torch.randn(n, generator=generator, dtype=torch.float64) * 50
+        assert_same_results(lambda x: x.median(), x.abs().to(dtype))
+        assert_same_results(lambda x: x.median(), torch.full((n,), 3).to(dtype))
+        if dtype != torch.uint8:
+            assert_same_results(lambda x: x.median(), (x * 1e-3).to(dtype))
+            assert_same_results(lambda x: x.median(), x.to(dtype).view(-1)[1:])
+        if dtype.is_floating_point:
+            x[::3] = NAN
+            assert_same_results(lambda x: x.nanmedian(), x.to(dtype))
+            assert_same_results(lambda x: x.median(), x.to(dtype))
+            x[::2] = INF
+            assert_same_results(lambda x: x.nanmedian(), x.to(dtype))
+            assert_same_results(lambda x: x.nanmedian(), torch.full((n,), NAN, dtype=dtype))
+
     def test_nan(self):
         x = torch.tensor([[1.0, NAN, 3.0, 2.0], [NAN, NAN, NAN, NAN], [4.0, 3.0, 2.0, 1.0]])
         assert_same_results(lambda x: x.median(), x)

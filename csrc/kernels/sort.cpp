@@ -19,7 +19,7 @@ namespace {
 
 /// Lanes that together are worth a thread.
 int64_t lane_grain(int64_t length) {
-  return std::max<int64_t>(1, 4096 / std::max<int64_t>(1, length));
+  return std::max<int64_t>(1, 1024 / std::max<int64_t>(1, length));
 }
 
 /// NaN is larger than every number.

@@ -1,4 +1,4 @@
-// kthvalue, median, nanmedian and mode: one element of every lane.
+// kthvalue, median, nanmedian and mode of lanes: one element of each.
 //
 // Which of several equal elements' positions is returned follows from the selection algorithm, so
 // these are stock's: quickselect with a median of three, the first of equals, a sort of pairs.
@@ -97,7 +97,7 @@ void reduce_lanes(const at::Tensor& self, int64_t dim, const at::Tensor& values,
   };
   const auto value_out = put_back(values);
   const auto index_out = put_back(indices);
-  const int64_t grain = std::max<int64_t>(1, 4096 / std::max<int64_t>(1, n));
+  const int64_t grain = std::max<int64_t>(1, 1024 / std::max<int64_t>(1, n));
   parallel_for(0, lanes.count(), grain, [&](int64_t begin, int64_t end) {
     std::vector<Entry<T>> entries(static_cast<size_t>(n));
     for (int64_t lane = begin; lane < end; ++lane) {
@@ -185,31 +185,6 @@ Outputs median_along(const char* name, const at::Tensor& self, int64_t dim, bool
   return {values, indices};
 }
 
-at::Tensor median_of_all(const at::Tensor& self, bool ignore_nan) {
-  auto out = at::empty({}, self.options());
-  const auto values = self.clone(at::MemoryFormat::Contiguous);
-  visit<RealTypes>(self.scalar_type(), "median_cpu", [&]<class T>() {
-    T* result = out.mutable_data_ptr<T>();
-    T *first = values.mutable_data_ptr<T>(), *end = first + values.numel(), *last = end;
-    if constexpr (!std::is_integral_v<T>) {
-      last = std::partition(first, end, [](T value) { return !at::_isnan(value); });
-      if ((last != end && !ignore_nan) || last == first) {
-        *result = std::numeric_limits<T>::quiet_NaN();
-        return;
-      }
-    } else if (first == end) {
-      // NaN as the processor converts it: to 32 bits at the least, of which a shorter type has
-      // zeros.
-      *result = sizeof(T) >= 4 ? std::numeric_limits<T>::lowest() : T(0);
-      return;
-    }
-    T* middle = first + (last - first - 1) / 2;
-    std::nth_element(first, middle, last);
-    *result = *middle;
-  });
-  return out;
-}
-
 /// The most frequent value, the least of them if there are several.
 template <class T>
 Entry<T> lane_mode(std::vector<Entry<T>>& lane) {
@@ -256,14 +231,6 @@ Outputs kthvalue_out(const at::Tensor& self, int64_t k, int64_t dim, bool keepdi
     });
   });
   return {values, indices};
-}
-
-at::Tensor median(const at::Tensor& self) {
-  return median_of_all(self, /*ignore_nan=*/false);
-}
-
-at::Tensor nanmedian(const at::Tensor& self) {
-  return median_of_all(self, /*ignore_nan=*/true);
 }
 
 Outputs median_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values,
