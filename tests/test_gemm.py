@@ -123,6 +123,28 @@ def test_out(dtype):
         assert_agrees(lambda o, x, y: torch.bmm(x[None], y[None], out=o[None]), out, a, b, factor=4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("k", [1, 2, 17, 64, 1030])
+@pytest.mark.parametrize("m", [1, 3, 8, 130, 700])
+def test_vectors(m, k, dtype):
+    """A matrix by a vector, from either side, and outer products (gemm_vector.cpp)."""
+    torch.manual_seed(m * k)
+    for matrix in (random(m, k, dtype=dtype), random(k, m, dtype=dtype).mT):
+        x, y = random(k, dtype=dtype), random(m, dtype=dtype)
+        assert_agrees(torch.mv, matrix, x, factor=16)
+        assert_agrees(torch.mm, matrix, x[:, None], factor=16)
+        assert_agrees(torch.mm, matrix, x.repeat_interleave(2)[::2, None], factor=16)
+        assert_agrees(torch.mm, y[None], matrix, factor=16)
+        assert_agrees(torch.addmv, y, matrix, x, factor=16)
+        assert_agrees(lambda s, a, b: s.addmv_(a, b), y, matrix, x, factor=16)
+        assert_agrees(torch.outer, x, y)
+        assert_agrees(lambda s, a, b: s.addmm_(a[:, None], b[None]), matrix, y, x, factor=16)
+    wide = random(m, 2 * k, dtype=dtype)
+    assert_agrees(
+        lambda a, b: (a[:, ::2] @ b, a[:, :k] @ b), wide, random(k, dtype=dtype), factor=16
+    )
+
+
 def test_beta_zero_does_not_read():
     nan = torch.full((4, 4), float("nan"))
     a = torch.randn(4, 4)

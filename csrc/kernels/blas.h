@@ -45,6 +45,11 @@ template <class T>
 bool gemm_small(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
                 int64_t c_stride);
 
+/// The same where one side is a vector (m, n or k is 1). False, with nothing done, for others.
+template <class T>
+bool gemm_vector(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
+                 int64_t c_stride);
+
 /// Whether the CPU that this is built for multiplies bfloat16 in pairs.
 #if defined(__AVX512BF16__)
 inline constexpr bool kHasGemmBFloat16 = true;

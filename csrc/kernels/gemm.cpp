@@ -101,9 +101,9 @@ void for_batches(const Tensor& out, const Tensor& a, const Tensor& b, Gemm&& gem
     }
   };
   // A batch of few large matrices is split inside each of them, one of many across them.
-  constexpr double operations_worth_a_thread = 1e6;
+  constexpr double operations_worth_a_thread = 2e5;
   const double operations = 2.0 * m * n * k;
-  if (batches < 2 * num_threads() && operations > 4 * operations_worth_a_thread) {
+  if (batches < 2 * num_threads() && operations > 20 * operations_worth_a_thread) {
     return product(0, batches);
   }
   const auto grain =

@@ -3,6 +3,8 @@
 // BLAS is column-major: the row-major product C = A B is its C^T = B^T A^T, so operands swap and
 // no flag changes.
 
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
@@ -65,6 +67,9 @@ void call_blas(int m, int n, int k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T
     call(zgemm_);
   }
 }
+
+constexpr int64_t kSmallResult = 128 * 128;  // elements
+constexpr int64_t kInnerPiece = 4096;
 
 /// An arithmetic type in which T's products and sums wrap instead of being undefined.
 template <class T, bool = std::is_integral_v<T>>
@@ -163,12 +168,45 @@ void gemm_in_thread(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matri
   loop<T>(m, n, k, alpha, a, b, beta, c, c_stride);
 }
 
+/// A small result of a long inner dimension: strips of it would read one operand over and over, so
+/// the threads share the inner dimension. Its pieces depend on k alone, and are added in order.
+template <class T>
+void split_inner(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
+                 int64_t c_stride) {
+  const int64_t pieces = k / kInnerPiece;
+  const auto memory =
+      at::empty({pieces * m * n},
+                at::TensorOptions(at::kPrivateUse1).dtype(c10::CppTypeToScalarType<T>::value));
+  T* partial = memory.template mutable_data_ptr<T>();
+  parallel_for(0, pieces, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const int64_t first = k * piece / pieces, length = k * (piece + 1) / pieces - first;
+      gemm_in_thread(m, n, length, alpha, skip(a, 0, first), skip(b, first, 0), T(0),
+                     partial + piece * m * n, n);
+    }
+  });
+  for (int64_t piece = 1; piece < pieces; ++piece) {
+    for (int64_t i = 0; i < m * n; ++i) partial[i] += partial[piece * m * n + i];
+  }
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      T& to = c[i * c_stride + j];
+      to = beta == T(0) ? partial[i * n + j] : beta * to + partial[i * n + j];
+    }
+  }
+}
+
 template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
           int64_t c_stride) {
   if constexpr (std::is_floating_point_v<T>) {
     const bool plain = alpha == T(1) && (beta == T(0) || beta == T(1));
-    if (plain && gemm_small(m, n, k, a, b, beta == T(1), c, c_stride)) return;
+    // An outer product is worth several threads long before other products of its size are.
+    if (plain && k > 1 && gemm_small(m, n, k, a, b, beta == T(1), c, c_stride)) return;
+    if (plain && gemm_vector(m, n, k, a, b, beta == T(1), c, c_stride)) return;
+    if (m * n <= kSmallResult && k >= 2 * kInnerPiece) {
+      return split_inner(m, n, k, alpha, a, b, beta, c, c_stride);
+    }
   }
   for_strips(m, n, k, a, b, c, c_stride,
              [&](int64_t rows, int64_t columns, Matrix<T> left, Matrix<T> right, T* to) {
