@@ -125,6 +125,34 @@ def test_integers(dtype):
     assert_same_draw(lambda device: torch.empty(40, dtype=dtype, device=device).random_(0, 2))
 
 
+@pytest.mark.parametrize("dtype", [*FLOATING, *HALF], ids=str)
+def test_blocks_of_words_leave_the_generator_where_single_draws_do(dtype):
+    """Long fills make the engine's words by blocks (Words); what is left of one serves the next."""
+
+    def function(device):
+        x = torch.empty(5000, dtype=dtype, device=device)
+        sizes = (1, 311, 312, 313, 624, 625, 5000)
+        return [
+            getattr(x[:n].clone(), method)()
+            for n in sizes
+            for method in ("exponential_", "uniform_", "normal_", "bernoulli_", "cauchy_")
+        ]
+
+    assert_same_draw(function, seed=1)
+    assert_same_draw(function, seed=2**40 + 3)
+
+
+@pytest.mark.parametrize("bound", [1, 2, 3, 10, 1000003, 2**28 - 1, 2**28, 2**33])
+def test_remainders(bound):
+    assert_same_draw(lambda device: torch.randint(bound, (3000,), device=device))
+    assert_same_draw(lambda device: torch.randint(-bound, bound, (3000,), device=device))
+
+
+def test_a_million_exponentials():
+    """Few of a vector logarithm's results need libm's: over so many some should be met."""
+    assert_same_draw(lambda device: torch.empty(2**20, device=device).exponential_(0.7))
+
+
 def test_wide_ranges():
     def function(device):
         x = torch.empty(20, dtype=torch.int64, device=device)

@@ -8,15 +8,19 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "kernels/random.h"
+#include "loops/lanes.h"
+#include "loops/math.h"
 
 namespace alt::kernels {
 namespace {
 
 using draws::serial_fill;
 using draws::unit_uniform;
+using draws::Words;
 
 using RealTypes = concat_t<IntegralTypes, FloatingAndHalfTypes>;
 using RealAndBoolTypes = concat_t<RealTypes, TypeList<bool>>;
@@ -29,7 +33,8 @@ void fill(at::TensorIteratorBase& iter, const char* name,
   HostGenerator& generator = *get_generator(generator_argument);
   visit<List>(iter.dtype(), name, [&]<class T>() {
     std::lock_guard lock(generator.mutex_);
-    serial_fill<T>(iter, make_draw.template operator()<T>(generator));
+    Words words(generator, iter.numel());
+    serial_fill<T>(iter, make_draw.template operator()<T>(words));
   });
 }
 
@@ -43,43 +48,98 @@ constexpr uint64_t last_integer() {
   }
 }
 
+double exponential_draw(Words& words, double scale) {
+  return scale * std::log1p(-unit_uniform<double>(words));
+}
+
+/// Contiguous exponentials of less than double precision, bit for bit those of libm's log1p, most
+/// of them by a vector logarithm. Its results and libm's differ by some last bits of a double:
+/// where both ends of that interval round to one float, so do all of it. Others, some of a hundred
+/// million, are computed anew.
+template <class T>
+void exponentials(Words& words, double scale, T* out, int64_t count) {
+  constexpr int64_t kBlock = 256;
+  constexpr double kDoubt = 0x1p-49;
+  alignas(64) double uniforms[kBlock], results[kBlock];
+  for (int64_t begin = 0; begin < count; begin += kBlock) {
+    const int64_t n = std::min(kBlock, count - begin);
+    for (int64_t i = 0; i < n; ++i) uniforms[i] = unit_uniform<double>(words);
+    std::fill(uniforms + n, uniforms + kBlock, 0.0);
+    for_each_lane<double>(kBlock, [&]<class V>(int64_t i) {
+      // + 0: log1p(-0) is -0, whose product is not.
+      write(V(scale) * math::log1p(V(0) - read<V>(uniforms + i)) + V(0), results + i);
+    });
+    int doubts = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const auto low = static_cast<float>(results[i] * (1 - kDoubt));
+      doubts += low != static_cast<float>(results[i] * (1 + kDoubt));
+    }
+    for (int64_t i = 0; doubts != 0 && i < n; ++i) {
+      if (static_cast<float>(results[i] * (1 - kDoubt)) ==
+          static_cast<float>(results[i] * (1 + kDoubt))) {
+        continue;
+      }
+      results[i] = scale * std::log1p(-uniforms[i]);
+      --doubts;
+    }
+    for (int64_t i = 0; i < n; ++i) out[begin + i] = static_cast<T>(results[i]);
+  }
+}
+
+/// Remainders of words by a divisor, by multiplication: Lemire, Kaser and Kurz, "Faster remainder
+/// by direct computation" (2019), exact for words and divisors of 32 bits.
+class Remainder {
+ public:
+  explicit Remainder(uint64_t divisor) : divisor_(divisor), inverse_(~uint64_t{0} / divisor + 1) {}
+  uint64_t of(uint32_t word) const {
+    const uint64_t fraction = inverse_ * word;
+    return static_cast<uint64_t>((static_cast<unsigned __int128>(fraction) * divisor_) >> 64);
+  }
+
+ private:
+  uint64_t divisor_, inverse_;
+};
+
 }  // namespace
 
 void uniform(at::TensorIteratorBase& iter, const double from, const double to,
              std::optional<at::Generator> generator) {
-  fill<FloatingAndHalfTypes>(
-      iter, "uniform_kernel_cpu", generator, [&]<class T>(HostGenerator& source) {
-        using Real = opmath_t<T>;
-        const auto low = static_cast<Real>(from);
-        const auto high = static_cast<Real>(to);
-        const auto excluded = static_cast<T>(to);
-        const auto replacement = static_cast<T>(from);
-        const Real width = high - low;
-        return [&source, low, width, excluded, replacement] {
-          const auto value = static_cast<T>(std::fma(unit_uniform<Real>(source), width, low));
-          // Rounding can reach the bound that the interval leaves out.
-          return value == excluded ? replacement : value;
-        };
-      });
+  fill<FloatingAndHalfTypes>(iter, "uniform_kernel_cpu", generator, [&]<class T>(Words& source) {
+    using Real = opmath_t<T>;
+    const auto low = static_cast<Real>(from);
+    const auto high = static_cast<Real>(to);
+    const auto excluded = static_cast<T>(to);
+    const auto replacement = static_cast<T>(from);
+    const Real width = high - low;
+    return [&source, low, width, excluded, replacement] {
+      const auto value = static_cast<T>(std::fma(unit_uniform<Real>(source), width, low));
+      // Rounding can reach the bound that the interval leaves out.
+      return value == excluded ? replacement : value;
+    };
+  });
 }
 
 void exponential(at::TensorIteratorBase& iter, const double lambda,
-                 std::optional<at::Generator> generator) {
+                 std::optional<at::Generator> generator_argument) {
   TORCH_CHECK(at::isFloatingType(iter.dtype()),
               "Exponential distribution is a continuous probability distribution. dtype must be a "
               "floating point but you specified ",
               iter.dtype());
-  fill<FloatingAndHalfTypes>(iter, "exponential_cpu", generator,
-                             [&]<class T>(HostGenerator& source) {
-                               return [&source, scale = -1.0 / lambda] {
-                                 return scale * std::log1p(-unit_uniform<double>(source));
-                               };
-                             });
+  HostGenerator& generator = *get_generator(generator_argument);
+  visit<FloatingAndHalfTypes>(iter.dtype(), "exponential_cpu", [&]<class T>() {
+    std::lock_guard lock(generator.mutex_);
+    Words words(generator, iter.numel());
+    if (!std::is_same_v<T, double> && iter.is_contiguous()) {
+      exponentials(words, -1.0 / lambda, static_cast<T*>(iter.data_ptr(0)), iter.numel());
+    } else {
+      serial_fill<T>(iter, [&, scale = -1.0 / lambda] { return exponential_draw(words, scale); });
+    }
+  });
 }
 
 void geometric(at::TensorIteratorBase& iter, const double p,
                std::optional<at::Generator> generator) {
-  fill<RealTypes>(iter, "geometric_cpu", generator, [&]<class T>(HostGenerator& source) {
+  fill<RealTypes>(iter, "geometric_cpu", generator, [&]<class T>(Words& source) {
     return [&source, log_failure = std::log1p(-p)] {
       return std::ceil(std::log(unit_uniform<double>(source)) / log_failure);
     };
@@ -88,15 +148,14 @@ void geometric(at::TensorIteratorBase& iter, const double p,
 
 void log_normal(at::TensorIteratorBase& iter, const double mean, const double std,
                 std::optional<at::Generator> generator) {
-  fill<FloatingAndHalfTypes>(
-      iter, "log_normal_cpu", generator, [&]<class T>(HostGenerator& source) {
-        return [&source, mean, std] { return std::exp(draws::normal(source, mean, std)); };
-      });
+  fill<FloatingAndHalfTypes>(iter, "log_normal_cpu", generator, [&]<class T>(Words& source) {
+    return [&source, mean, std] { return std::exp(draws::normal(source, mean, std)); };
+  });
 }
 
 void cauchy(at::TensorIteratorBase& iter, const double median, const double sigma,
             std::optional<at::Generator> generator) {
-  fill<FloatingAndHalfTypes>(iter, "cauchy_cpu", generator, [&]<class T>(HostGenerator& source) {
+  fill<FloatingAndHalfTypes>(iter, "cauchy_cpu", generator, [&]<class T>(Words& source) {
     return [&source, median, sigma] {
       const double angle = c10::pi<double> * (unit_uniform<double>(source) - 0.5);
       return std::fma(sigma, std::tan(angle), median);
@@ -109,10 +168,10 @@ void random_from_to(at::TensorIteratorBase& iter, const uint64_t range, const in
   // Below this range one engine word is enough, with a skew of 5% at worst.
   constexpr uint64_t one_word = uint64_t{1} << 28;
   fill<RealBoolAndUnsignedTypes>(
-      iter, "random_from_to_kernel_cpu", generator, [&]<class T>(HostGenerator& source) {
-        return [&source, range, base, wide = range >= one_word] {
-          const uint64_t word = wide ? source.random64() : source.random();
-          return static_cast<T>(static_cast<int64_t>(word % range + static_cast<uint64_t>(base)));
+      iter, "random_from_to_kernel_cpu", generator, [&]<class T>(Words& source) {
+        return [&source, range, base, wide = range >= one_word, remainder = Remainder(range)] {
+          const uint64_t drawn = wide ? source.random64() % range : remainder.of(source.random());
+          return static_cast<T>(static_cast<int64_t>(drawn + static_cast<uint64_t>(base)));
         };
       });
 }
@@ -124,14 +183,13 @@ void random_full_64_bits_range(at::TensorIteratorBase& iter,
   TORCH_CHECK(
       dtype == at::kLong || dtype == at::kDouble || dtype == at::kFloat || dtype == at::kBFloat16,
       "random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16");
-  fill<Types>(
-      iter, "random_full_64_bits_range_kernel_cpu", generator, [&]<class T>(HostGenerator& source) {
-        return [&source] { return static_cast<T>(static_cast<int64_t>(source.random64())); };
-      });
+  fill<Types>(iter, "random_full_64_bits_range_kernel_cpu", generator, [&]<class T>(Words& source) {
+    return [&source] { return static_cast<T>(static_cast<int64_t>(source.random64())); };
+  });
 }
 
 void random(at::TensorIteratorBase& iter, std::optional<at::Generator> generator) {
-  fill<RealAndBoolTypes>(iter, "random_kernel_cpu", generator, [&]<class T>(HostGenerator& source) {
+  fill<RealAndBoolTypes>(iter, "random_kernel_cpu", generator, [&]<class T>(Words& source) {
     return [&source] {
       if constexpr (std::is_same_v<T, bool>) {
         return static_cast<bool>(source.random() & 1);
@@ -147,10 +205,9 @@ void random(at::TensorIteratorBase& iter, std::optional<at::Generator> generator
 void bernoulli_scalar(const at::TensorBase& self, const double p,
                       std::optional<at::Generator> generator) {
   auto iter = at::TensorIterator::borrowing_nullary_op(self);
-  fill<RealAndBoolTypes>(iter, "bernoulli_scalar_cpu_", generator,
-                         [&]<class T>(HostGenerator& source) {
-                           return [&source, p] { return unit_uniform<double>(source) < p ? 1 : 0; };
-                         });
+  fill<RealAndBoolTypes>(iter, "bernoulli_scalar_cpu_", generator, [&]<class T>(Words& source) {
+    return [&source, p] { return unit_uniform<double>(source) < p ? 1 : 0; };
+  });
 }
 
 void bernoulli_tensor(const at::TensorBase& self, const at::TensorBase& p,
@@ -184,8 +241,9 @@ void bernoulli_tensor(const at::TensorBase& self, const at::TensorBase& p,
           };
           for_each([](T&, Real p_in) { TORCH_CHECK(p_in >= 0 && p_in <= 1); });
           std::lock_guard lock(generator.mutex_);
+          Words words(generator, iter.numel());
           for_each([&](T& out, Real p_in) {
-            out = static_cast<T>(unit_uniform<Real>(generator) < p_in ? 1 : 0);
+            out = static_cast<T>(unit_uniform<Real>(words) < p_in ? 1 : 0);
           });
         });
   });

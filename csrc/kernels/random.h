@@ -19,28 +19,98 @@
 
 namespace alt::kernels::draws {
 
+/// The generator's words, a block of them made at once: the same words as one by one, of which the
+/// generator forgets as many as were taken when this is destroyed. Hold the generator's lock.
+///
+/// The recurrence of MT19937 (Matsumoto and Nishimura, 1998) reaches 227 words back or 397 ahead,
+/// further than a vector is long; tempering knows no neighbours.
+class Words {
+ public:
+  /// For some `draws`; of few, a block is not worth making.
+  Words(HostGenerator& generator, int64_t draws)
+      : generator_(generator), in_blocks_(draws >= kWords / 2) {
+    if (!in_blocks_) return;
+    state_ = generator.engine().data();
+    temper();
+  }
+  ~Words() {
+    if (in_blocks_) generator_.engine().set_data(state_);
+  }
+  Words(const Words&) = delete;
+  Words& operator=(const Words&) = delete;
+
+  uint32_t random() {
+    if (!in_blocks_) return generator_.random();
+    if (state_.left_ == 1) twist();
+    --state_.left_;
+    return tempered_[state_.next_++];
+  }
+  uint64_t random64() {
+    const uint64_t high = random();
+    return high << 32 | random();
+  }
+  HostGenerator& generator() { return generator_; }
+
+ private:
+  static constexpr int kWords = at::MERSENNE_STATE_N, kAhead = at::MERSENNE_STATE_M;
+
+  static uint32_t next_word(uint32_t word, uint32_t next, uint32_t ahead) {
+    const uint32_t mixed = (word & at::UMASK) | (next & at::LMASK);
+    return ahead ^ (mixed >> 1) ^ (-(next & 1) & at::MATRIX_A);
+  }
+  void twist() {
+    uint32_t* state = state_.state_.data();
+    for (int k = 0; k < kWords - kAhead; ++k) {
+      state[k] = next_word(state[k], state[k + 1], state[k + kAhead]);
+    }
+#pragma GCC ivdep
+    for (int k = kWords - kAhead; k < kWords - 1; ++k) {
+      state[k] = next_word(state[k], state[k + 1], state[k + kAhead - kWords]);
+    }
+    state[kWords - 1] = next_word(state[kWords - 1], state[0], state[kAhead - 1]);
+    state_.left_ = kWords + 1;  // one more than there are, as ever
+    state_.next_ = 0;
+    temper();
+  }
+  void temper() {
+    for (int k = 0; k < kWords; ++k) {
+      uint32_t y = state_.state_[k];
+      y ^= y >> 11;
+      y ^= (y << 7) & 0x9d2c5680;
+      y ^= (y << 15) & 0xefc60000;
+      tempered_[k] = y ^ (y >> 18);
+    }
+  }
+
+  HostGenerator& generator_;
+  const bool in_blocks_;
+  at::mt19937_data_pod state_;
+  uint32_t tempered_[kWords];
+};
+
 /// Uniform in [0, 1): as many random bits as T's significand holds.
-template <class T>
-inline T unit_uniform(HostGenerator& generator) {
+template <class T, class Source>
+inline T unit_uniform(Source& source) {
   constexpr int digits = std::numeric_limits<T>::digits;
   constexpr uint64_t mask = (uint64_t{1} << digits) - 1;
   constexpr T unit = T(1) / static_cast<T>(uint64_t{1} << digits);
   if constexpr (digits > 32) {
-    return static_cast<T>(generator.random64() & mask) * unit;
+    return static_cast<T>(source.random64() & mask) * unit;
   } else {
-    return static_cast<T>(generator.random() & static_cast<uint32_t>(mask)) * unit;
+    return static_cast<T>(source.random() & static_cast<uint32_t>(mask)) * unit;
   }
 }
 
 /// One double from the Box-Muller transform, whose other half is kept in the generator.
-inline double normal(HostGenerator& generator, double mean, double std) {
+inline double normal(Words& words, double mean, double std) {
+  HostGenerator& generator = words.generator();
   double sample;
   if (const auto kept = generator.next_double_normal_sample()) {
     sample = *kept;
     generator.set_next_double_normal_sample(std::nullopt);
   } else {
-    const double u1 = unit_uniform<double>(generator);
-    const double u2 = unit_uniform<double>(generator);
+    const double u1 = unit_uniform<double>(words);
+    const double u2 = unit_uniform<double>(words);
     const double radius = std::sqrt(-2.0 * std::log1p(-u2));
     const double theta = 2.0 * c10::pi<double> * u1;
     generator.set_next_double_normal_sample(radius * std::sin(theta));

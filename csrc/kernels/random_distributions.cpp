@@ -83,9 +83,10 @@ int64_t sample_poisson(double rate, HostGenerator& generator) {
 
 /// The two sources that PyTorch's samplers read from.
 template <class Body>
-void with_samplers(HostGenerator& generator, Body&& body) {
-  auto uniform = [&] { return unit_uniform<double>(generator); };
-  auto normal = [&] { return draws::normal(generator, 0.0, 1.0); };
+void with_samplers(HostGenerator& generator, int64_t samples, Body&& body) {
+  draws::Words words(generator, samples);
+  auto uniform = [&] { return unit_uniform<double>(words); };
+  auto normal = [&] { return draws::normal(words, 0.0, 1.0); };
   BaseSampler<double, decltype(uniform)> uniform_sampler(uniform);
   BaseSampler<double, decltype(normal)> normal_sampler(normal);
   body(uniform_sampler, normal_sampler);
@@ -93,13 +94,15 @@ void with_samplers(HostGenerator& generator, Body&& body) {
 
 template <class T, class In>
 void fill_gamma(at::TensorIteratorBase& iter, HostGenerator& generator) {
-  with_samplers(generator, [&]<class Uniform, class Normal>(BaseSampler<double, Uniform>& uniform,
-                                                            BaseSampler<double, Normal>& normal) {
-    serial_map<T, In>(iter, [&](In alpha) {
-      const T sample = sample_gamma<T, double, Uniform, Normal>(alpha, uniform, normal);
-      return std::max(std::numeric_limits<T>::min(), sample);
-    });
-  });
+  with_samplers(generator, iter.numel(),
+                [&]<class Uniform, class Normal>(BaseSampler<double, Uniform>& uniform,
+                                                 BaseSampler<double, Normal>& normal) {
+                  serial_map<T, In>(iter, [&](In alpha) {
+                    const T sample =
+                        sample_gamma<T, double, Uniform, Normal>(alpha, uniform, normal);
+                    return std::max(std::numeric_limits<T>::min(), sample);
+                  });
+                });
 }
 
 at::TensorIterator iterator(const at::Tensor& out, std::initializer_list<at::Tensor> inputs,
@@ -165,13 +168,14 @@ at::Tensor sample_dirichlet(const at::Tensor& self,
     {
       std::lock_guard lock(generator.mutex_);
       auto iter = iterator(gamma, {self}, /*same_dtype=*/false);
-      with_samplers(
-          generator, [&]<class Uniform, class Normal>(BaseSampler<double, Uniform>& uniform,
-                                                      BaseSampler<double, Normal>& normal) {
-            serial_map<double, T>(iter, [&](T alpha) {
-              return sample_gamma<double, double, Uniform, Normal>(alpha, uniform, normal);
-            });
-          });
+      with_samplers(generator, iter.numel(),
+                    [&]<class Uniform, class Normal>(BaseSampler<double, Uniform>& uniform,
+                                                     BaseSampler<double, Normal>& normal) {
+                      serial_map<double, T>(iter, [&](T alpha) {
+                        return sample_gamma<double, double, Uniform, Normal>(alpha, uniform,
+                                                                             normal);
+                      });
+                    });
     }
     const auto sum = gamma.sum({-1}, /*keepdim=*/true).expand(self.sizes());
     auto iter = iterator(out, {gamma, sum}, /*same_dtype=*/false);

@@ -55,12 +55,12 @@ void normal_from_uniform<float>(float* block, float mean, float std) {
 #endif
 
 template <class T>
-void normal_blocks(T* data, int64_t size, double mean, double std, HostGenerator& generator) {
+void normal_blocks(T* data, int64_t size, double mean, double std, draws::Words& words) {
   using Real = opmath_t<T>;
   Real uniforms[kBlock];
   const auto block = [&](T* out) {
     for (Real& value : uniforms) {
-      value = unit_uniform<Real>(generator);
+      value = unit_uniform<Real>(words);
     }
     normal_from_uniform(uniforms, static_cast<Real>(mean), static_cast<Real>(std));
     for (int64_t j = 0; j < kBlock; ++j) {
@@ -73,7 +73,7 @@ void normal_blocks(T* data, int64_t size, double mean, double std, HostGenerator
       block(data + i);
     }
     for (int64_t i = 0; i < size % kBlock; ++i) {
-      unit_uniform<Real>(generator);
+      unit_uniform<Real>(words);
     }
   } else {
     for (int64_t i = 0; i + kBlock <= size; i += kBlock) {
@@ -92,11 +92,12 @@ void normal(const at::TensorBase& self, const double mean, const double std,
   HostGenerator& generator = *get_generator(generator_argument);
   visit<FloatingAndHalfTypes>(self.scalar_type(), "normal_kernel_cpu", [&]<class T>() {
     std::lock_guard lock(generator.mutex_);
+    draws::Words words(generator, self.numel());
     if (self.numel() >= kBlock && self.is_contiguous()) {
-      normal_blocks(self.mutable_data_ptr<T>(), self.numel(), mean, std, generator);
+      normal_blocks(self.mutable_data_ptr<T>(), self.numel(), mean, std, words);
     } else {
       auto iter = at::TensorIterator::borrowing_nullary_op(self);
-      draws::serial_fill<T>(iter, [&] { return draws::normal(generator, mean, std); });
+      draws::serial_fill<T>(iter, [&] { return draws::normal(words, mean, std); });
     }
   });
 }
