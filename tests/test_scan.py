@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from agreement import assert_same_results
+from agreement import assert_agrees, assert_same_results
 
 DEVICE = "alt"
 NAN, INF = float("nan"), float("inf")
@@ -52,6 +52,21 @@ def test_special_values():
         assert_same_results(lambda x, m=method: getattr(x, m)(0), x)
         assert_same_results(lambda x, m=method: getattr(x, m)(0), x[:2])
         assert_same_results(lambda x, m=method: getattr(x, m)(0), x[4:])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int32])
+@pytest.mark.parametrize("n", [4 * 4096 - 1, 4 * 4096, 12 * 4096 + 17])
+def test_long_lanes(n, dtype):
+    """Scanned in segments, whose sums are joined: not the same bits as one by one."""
+    x = sample(n, dtype=dtype) / (1 if dtype is torch.int32 else 3)
+    x = x.to(dtype)
+    assert_agrees(lambda x: x.cumsum(0), x)
+    assert_agrees(lambda x: x.clone().cumsum_(0), x)
+    assert_agrees(lambda x: x.view(1, -1).cumsum(1), x)
+    near_one = (1 + sample(n) * 1e-4).to(dtype)
+    assert_agrees(lambda x: x.cumprod(0), near_one)
+    many = torch.where(torch.arange(n) == n // 2, torch.tensor(INF), x.double()).to(torch.float32)
+    assert_agrees(lambda x: x.cumsum(0), many)
 
 
 def test_scalars_and_empty():

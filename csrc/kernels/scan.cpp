@@ -1,8 +1,9 @@
 // cumsum, cumprod, logcumsumexp, cummax and cummin.
 //
-// A scan is sequential along its dimension: threads split the lanes. Where the dimension is not the
-// innermost one in memory, neighbouring lanes are scanned together, one running value for each, so
-// that memory is read in order. float accumulates in double and half types in float, as in stock.
+// A scan is sequential along its dimension: threads split the lanes, of which four are scanned in
+// step. A single long lane is cut in segments. Where the dimension is not the innermost one in
+// memory, neighbouring lanes are scanned together, one running value for each, so that memory is
+// read in order. float accumulates in double and half types in float, as in stock.
 #include <ATen/NumericUtils.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
@@ -11,8 +12,10 @@
 #include <ATen/ops/empty_like.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <type_traits>
+#include <vector>
 
 #include "kernels/lane_offsets.h"
 #include "loops/dtype.h"
@@ -36,6 +39,9 @@ struct AccumulatorOf<c10::complex<float>> {
 };
 template <class T>
 using Accumulator = typename AccumulatorOf<T>::type;
+
+constexpr int kTogether = 4;  // lanes, or segments of one: an addition takes three or four cycles
+constexpr int64_t kSegment = 4096;  // elements of a long lane
 
 int64_t lane_grain(int64_t length) {
   return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, length));
@@ -66,6 +72,27 @@ void scan_columns(T* out, const T* in, int64_t outer, int64_t n, int64_t inner, 
   });
 }
 
+template <class T>
+struct Lane {
+  const T* from;
+  T* to;
+  int64_t from_stride, to_stride;
+};
+
+/// Lanes in step with each other: while one waits for its sum, the others compute theirs.
+template <bool stores = true, class T, class State, size_t count, class Step>
+void scan_together(const std::array<Lane<T>, count>& lanes, int64_t n,
+                   std::array<State, count>& states, Step step) {
+  std::array<State, count> state = states;
+  for (int64_t k = 0; k < n; ++k) {
+    for (size_t i = 0; i < count; ++i) {
+      state[i] = step(state[i], lanes[i].from[k * lanes[i].from_stride]);
+      if constexpr (stores) lanes[i].to[k * lanes[i].to_stride] = static_cast<T>(state[i]);
+    }
+  }
+  states = state;
+}
+
 /// out[k] = state after k + 1 steps along `dim`.
 template <class T, class State, class Step>
 void scan(const at::Tensor& out, const at::Tensor& self, int64_t dim, State initial, Step step) {
@@ -81,16 +108,73 @@ void scan(const at::Tensor& out, const at::Tensor& self, int64_t dim, State init
   const int64_t out_stride = lanes.stride(out);
   const int64_t in_stride = lanes.stride(self);
   parallel_for(0, lanes.count(), lane_grain(n), [&](int64_t begin, int64_t end) {
-    for (int64_t lane = begin; lane < end; ++lane) {
-      const T* source = from + lanes.start(self, lane);
-      T* target = to + lanes.start(out, lane);
-      State state = initial;
-      for (int64_t k = 0; k < n; ++k) {
-        state = step(state, source[k * in_stride]);
-        target[k * out_stride] = static_cast<T>(state);
-      }
+    const auto lane_at = [&](int64_t lane) {
+      return Lane<T>{from + lanes.start(self, lane), to + lanes.start(out, lane), in_stride,
+                     out_stride};
+    };
+    for (; begin + kTogether <= end; begin += kTogether) {
+      std::array<Lane<T>, kTogether> four;
+      std::array<State, kTogether> states;
+      for (int i = 0; i < kTogether; ++i) four[i] = lane_at(begin + i);
+      states.fill(initial);
+      scan_together(four, n, states, step);
+    }
+    for (; begin < end; ++begin) {
+      std::array<State, 1> state{initial};
+      scan_together(std::array{lane_at(begin)}, n, state, step);
     }
   });
+}
+
+/// A long contiguous lane of sums or products, in segments: the totals of all, then each from where
+/// the one before it ends. Segments are cut by the length alone, so that results do not depend on
+/// the threads.
+template <class T, class State, class Step, class Join>
+void scan_segments(T* to, const T* from, int64_t n, State initial, Step step, Join join) {
+  const int64_t groups = n / (kSegment * kTogether), segments = groups * kTogether;
+  using Four = std::array<Lane<T>, kTogether>;
+  using States = std::array<State, kTogether>;
+  const auto for_groups = [&](auto&& body) {
+    parallel_for(0, groups, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t first = begin * kTogether; first < end * kTogether; first += kTogether) {
+        Four four;
+        for (int64_t i = 0; i < kTogether; ++i) {
+          const int64_t at = (first + i) * kSegment;
+          four[i] = {from + at, to + at, 1, 1};
+        }
+        body(four, first);
+      }
+    });
+  };
+  std::vector<State> starts(static_cast<size_t>(segments) + 1, initial);
+  for_groups([&](const Four& four, int64_t first) {
+    States totals;
+    totals.fill(initial);
+    scan_together<false>(four, kSegment, totals, step);
+    std::copy(totals.begin(), totals.end(), starts.begin() + first + 1);
+  });
+  for (int64_t s = 1; s <= segments; ++s) starts[s] = join(starts[s - 1], starts[s]);
+  for_groups([&](const Four& four, int64_t first) {
+    States states;
+    std::copy_n(starts.begin() + first, kTogether, states.begin());
+    scan_together(four, kSegment, states, step);
+  });
+  const int64_t done = segments * kSegment;
+  std::array<State, 1> last{starts[segments]};
+  scan_together(std::array{Lane<T>{from + done, to + done, 1, 1}}, n - done, last, step);
+}
+
+/// Sums or products along `dim`: steps that may be grouped.
+template <class T, class State, class Step, class Join>
+void scan_joining(const at::Tensor& out, const at::Tensor& self, int64_t dim, State initial,
+                  Step step, Join join) {
+  if (self.numel() >= kTogether * kSegment && self.is_contiguous() && out.is_contiguous() &&
+      self.numel() == self.size(dim)) {
+    scan_segments(out.mutable_data_ptr<T>(), self.const_data_ptr<T>(), self.numel(), initial, step,
+                  join);
+  } else {
+    scan<T>(out, self, dim, initial, step);
+  }
 }
 
 /// The position of the best value so far; equal values move it on, and NaN stays once met.
@@ -129,17 +213,22 @@ void scan_best(const char* name, const at::Tensor& self, at::Tensor& values, at:
 void cumsum(const at::Tensor& result, const at::Tensor& self, int64_t dim) {
   visit<AllTypesAndComplexAndHalf>(self.scalar_type(), "cumsum_out_cpu", [&]<class T>() {
     using State = Accumulator<T>;
-    scan<T>(result, self, dim, State(0),
-            [](State sum, T value) { return static_cast<State>(sum + static_cast<State>(value)); });
+    scan_joining<T>(
+        result, self, dim, State(0),
+        [](State sum, T value) { return static_cast<State>(sum + static_cast<State>(value)); },
+        [](State a, State b) { return static_cast<State>(a + b); });
   });
 }
 
 void cumprod(const at::Tensor& result, const at::Tensor& self, int64_t dim) {
   visit<AllTypesAndComplexAndHalf>(self.scalar_type(), "cumprod_out_cpu", [&]<class T>() {
     using State = Accumulator<T>;
-    scan<T>(result, self, dim, State(1), [](State product, T value) {
-      return static_cast<State>(product * static_cast<State>(value));
-    });
+    scan_joining<T>(
+        result, self, dim, State(1),
+        [](State product, T value) {
+          return static_cast<State>(product * static_cast<State>(value));
+        },
+        [](State a, State b) { return static_cast<State>(a * b); });
   });
 }
 
