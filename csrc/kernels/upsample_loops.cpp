@@ -3,12 +3,15 @@
 //
 // Forward, a row of outputs at a time: the input rows that it looks at are resized along their own
 // dimension, once each as they are kept for the next rows, then weighted and added up; this is the
-// order in which stock adds. Backward is the transpose of this, a plane at a time.
+// order in which stock adds. Backward is the transpose of this, a plane at a time; of the nearest
+// modes, an input row at a time.
 // Nearest modes only move elements, so they do not convert half types forward.
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <array>
+#include <numeric>
 #include <optional>
 #include <vector>
 
@@ -169,6 +172,61 @@ std::array<std::vector<int64_t>, 3> indices(const std::array<Taps<T>, 3>& taps) 
   return {taps[0].index, taps[1].index, taps[2].index};
 }
 
+/// Whether outputs 2 i and 2 i + 1 show input i.
+bool doubles(const std::vector<int64_t>& index, int64_t inputs) {
+  if (static_cast<int64_t>(index.size()) != 2 * inputs) return false;
+  for (size_t i = 0; i < index.size(); ++i) {
+    if (index[i] != static_cast<int64_t>(i / 2)) return false;
+  }
+  return true;
+}
+
+/// Where the outputs that show an input begin, for every input and the end: a nearest mode's taps
+/// never go back.
+template <class T>
+std::vector<int64_t> shown_from(const Taps<T>& taps, int64_t inputs) {
+  std::vector<int64_t> begin(static_cast<size_t>(inputs) + 1);
+  for (int64_t i = 0; i <= inputs; ++i) {
+    begin[i] = std::lower_bound(taps.index.begin(), taps.index.end(), i) - taps.index.begin();
+  }
+  return begin;
+}
+
+bool is_nearest(Mode mode) {
+  return mode == Mode::Nearest || mode == Mode::NearestByScale || mode == Mode::NearestExact ||
+         mode == Mode::NearestExactByScale;
+}
+
+/// Gradients of a nearest mode, an input row at a time: of each row of outputs that shows it, every
+/// input adds up its stretch.
+template <class T>
+void sum_shown(const std::array<Taps<T>, 3>& taps, const Extent& inputs, const Extent& outputs,
+               int64_t planes, const T* grad, T* result) {
+  const std::array<std::vector<int64_t>, 3> from = {shown_from(taps[0], inputs[0]),
+                                                    shown_from(taps[1], inputs[1]),
+                                                    shown_from(taps[2], inputs[2])};
+  const bool doubled = doubles(taps[2].index, inputs[2]);
+  const auto add_row = [&](T* target, const T* row) {
+    if (doubled) {
+      for (int64_t x = 0; x < inputs[2]; ++x) target[x] += row[2 * x] + row[2 * x + 1];
+      return;
+    }
+    for (int64_t x = 0; x < inputs[2]; ++x) {
+      target[x] += std::accumulate(row + from[2][x], row + from[2][x + 1], T(0));
+    }
+  };
+  const int64_t work = volume(outputs) / (inputs[0] * inputs[1]) + inputs[2];
+  planes::for_each_row(planes, inputs, work, [&](int64_t plane, int64_t z, int64_t y) {
+    T* target = result + ((plane * inputs[0] + z) * inputs[1] + y) * inputs[2];
+    std::fill_n(target, inputs[2], T(0));
+    for (int64_t d = from[0][z]; d < from[0][z + 1]; ++d) {
+      for (int64_t h = from[1][y]; h < from[1][y + 1]; ++h) {
+        add_row(target, grad + ((plane * outputs[0] + d) * outputs[1] + h) * outputs[2]);
+      }
+    }
+  });
+}
+
 }  // namespace
 
 void interpolate(const Tensor& self, Mode mode, bool align_corners, Scales scales, const char* name,
@@ -230,14 +288,22 @@ void interpolate_nearest(const Tensor& self, Mode mode, Scales scales, const cha
   const std::array<std::vector<int64_t>, 3> index =
       input.scalar_type() == at::kDouble ? indices(taps_of<double>(mode, from, to, false, scales))
                                          : indices(taps_of<float>(mode, from, to, false, scales));
+  const bool doubled = doubles(index[2], from[2]);
   const auto move = [&]<class T>(const T* data, T* target) {
     planes::for_each_row(
         planes::count(self, dimensions), to, to[2], [&](int64_t plane, int64_t d, int64_t h) {
           const T* row =
               data + plane * volume(from) + (index[0][d] * from[1] + index[1][h]) * from[2];
           T* target_row = target + ((plane * to[0] + d) * to[1] + h) * to[2];
-          for (int64_t w = 0; w < to[2]; ++w) {
-            target_row[w] = row[index[2][w]];
+          if (doubled) {
+            for (int64_t w = 0; w < from[2]; ++w) {
+              const T value = row[w];
+              target_row[2 * w] = value;
+              target_row[2 * w + 1] = value;
+            }
+          } else {
+            const int64_t* at = index[2].data();
+            for (int64_t w = 0; w < to[2]; ++w) target_row[w] = row[at[w]];
           }
         });
   };
@@ -263,6 +329,9 @@ void interpolate_backward(const Tensor& grad_output, Mode mode, bool align_corne
     const auto taps = taps_of<T>(mode, to, from, align_corners, scales);
     const T* data = grad.const_data_ptr<T>();
     T* result = target.data<T>();
+    if (is_nearest(mode)) {
+      return sum_shown(taps, to, from, planes::count(grad_input, dimensions), data, result);
+    }
     planes::for_each(planes::count(grad_input, dimensions), volume(to) + 4 * volume(from),
                      [&](int64_t plane) {
                        T* base = result + plane * volume(to);
