@@ -12,6 +12,7 @@
 #include <type_traits>
 
 #include "loops/dtype.h"
+#include "loops/lanes.h"
 #include "loops/vec.h"
 
 #if defined(__F16C__) || defined(__AVX512F__)
@@ -28,22 +29,8 @@ struct Full {};
 
 namespace detail {
 
-// Half and BFloat16 pass through an array: g++ turns the BFloat16 loops into vector shifts, and
-// F16C has Half.
-template <class T>
-void widen(const T* from, float* to, int n) {
-  int i = 0;
-#if defined(__F16C__)
-  if constexpr (std::is_same_v<T, at::Half>) {
-    for (; i + 8 <= n; i += 8) {
-      const auto bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i));
-      _mm256_storeu_ps(to + i, _mm256_cvtph_ps(bits));
-    }
-  }
-#endif
-  for (; i < n; ++i) to[i] = static_cast<float>(from[i]);
-}
-
+// Half and BFloat16 are stored through an array: g++ turns the BFloat16 loop into vector shifts,
+// and F16C has Half.
 template <class T>
 void narrow(const float* from, T* to, int n) {
   int i = 0;
@@ -102,13 +89,7 @@ Vec<T> masked(const Vec<T>& value, int n) = delete;
 
 template <class T>
 Lanes<T> load_lanes(const T* from, Full) {
-  if constexpr (detail::is_reduced<T>) {
-    alignas(64) float wide[Vec<float>::size];
-    detail::widen(from, wide, Vec<float>::size);
-    return Vec<float>::load(wide);
-  } else {
-    return Vec<T>::load(from);
-  }
+  return read_widened(from);
 }
 
 // Lanes from `n` on hold `rest`.

@@ -1,6 +1,9 @@
 // Loops over contiguous memory, a vector at a time and the rest an element at a time, for kernels
-// whose inner loop is one expression that takes both.
+// whose inner loop is one expression that takes both; and the half types as lanes of float.
 #pragma once
+
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
 
 #include <cstdint>
 
@@ -29,6 +32,40 @@ V read(const T* from) {
   } else {
     return *from;
   }
+}
+
+/// A vector of what T is computed in, from memory of T. The half types become float.
+template <class T>
+  requires has_vec_v<T>
+Vec<T> read_widened(const T* from) {
+  return Vec<T>::load(from);
+}
+inline Vec<float> read_widened(const c10::BFloat16* from) {
+#if defined(__AVX512F__)
+  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  // maskz: g++ 12 warns of the undefined operand inside the others.
+  const __m512i wide = _mm512_maskz_cvtepu16_epi32(0xffff, bits);
+  return Vec<float>(_mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, wide, 16)));
+#elif defined(__AVX2__)
+  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  return Vec<float>(_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16)));
+#else
+  alignas(kVectorBytes) float wide[Vec<float>::size];
+  for (int i = 0; i < Vec<float>::size; ++i) wide[i] = from[i];
+  return Vec<float>::load(wide);
+#endif
+}
+inline Vec<float> read_widened(const c10::Half* from) {
+#if defined(__AVX512F__)
+  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  return Vec<float>(_mm512_maskz_cvtph_ps(0xffff, bits));
+#elif defined(__AVX2__) && defined(__F16C__)
+  return Vec<float>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+#else
+  alignas(kVectorBytes) float wide[Vec<float>::size];
+  for (int i = 0; i < Vec<float>::size; ++i) wide[i] = from[i];
+  return Vec<float>::load(wide);
+#endif
 }
 
 template <class T>

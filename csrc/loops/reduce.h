@@ -19,8 +19,8 @@
 // Order of summation, the same for every thread count and every split, so results are reproducible:
 //   the reduced extent is cut in chunks of a size that only the shape decides, a chunk in blocks of
 //   at most kBlock elements (or kGroup rows), and blocks, then chunks, are combined pairwise as a
-//   binary counter does. Inside a block, lanes and four accumulators a lane: the error of a float
-//   sum grows with kBlock / 64 + log2(n), not with n.
+//   binary counter does. Inside a block, lanes and kChains accumulators a lane: the error of a
+//   float sum grows with kBlock / 128 + log2(n), not with n.
 //
 // Two ways to walk, by which dimension has the smaller stride:
 //   along:  the reduced dimension is the near one: an output at a time, its elements as runs.
@@ -32,6 +32,7 @@
 
 #include <ATen/TensorIterator.h>
 #include <ATen/core/Tensor.h>
+#include <c10/util/SmallVector.h>
 
 #include <algorithm>
 #include <utility>
@@ -40,6 +41,7 @@
 #include "dispatch/host_call.h"
 #include "loops/cuda/reduce.h"
 #include "loops/dtype.h"
+#include "loops/lanes.h"
 #include "loops/reduce_shape.h"
 #include "loops/vec.h"
 #include "runtime/cuda/engine.h"
@@ -49,7 +51,8 @@ namespace alt {
 
 namespace reduce {
 
-inline constexpr int64_t kBlock = 2048;      // elements of a contiguous run at once: 8 KiB
+inline constexpr int64_t kBlock = 4096;      // elements of a contiguous run at once: 16 KiB
+inline constexpr int64_t kChains = 8;        // vectors of sums of a run
 inline constexpr int64_t kGather = 512;      // elements gathered at once
 inline constexpr int64_t kGroup = 16;        // rows stepped one by one between combinations
 inline constexpr int64_t kChunk = 1 << 16;   // elements of a unit of parallel work
@@ -68,6 +71,13 @@ constexpr bool uses_lanes() {
 template <class Op>
 constexpr bool is_ordered() {
   return requires { Op::ordered; };
+}
+
+/// Whether runs of a half type are reduced as they lie, not gathered and cast first.
+template <class Op>
+constexpr bool widens_halves() {
+  return uses_lanes<Op>() && std::is_same_v<typename Op::Input, float> &&
+         std::is_same_v<typename Op::Acc, float>;
 }
 
 template <class Op>
@@ -128,7 +138,7 @@ class Cascade {
   const Op& op_;
   int64_t width_;
   uint64_t pushed_ = 0;
-  std::vector<Acc> levels_;
+  c10::SmallVector<Acc, 48> levels_;  // on the stack for one output of any length
 };
 
 /// The lanes of a vector combined by halves.
@@ -143,10 +153,11 @@ T fold_lanes(const Op& op, Vec<T> x) {
   }
 }
 
-/// Contiguous elements to one accumulator.
-template <class Op>
-typename Op::Acc block(const Op& op, const typename Op::Input* x, int64_t n, int64_t index) {
+/// Contiguous elements to one accumulator. They are Inputs, or of a half type that lanes widen.
+template <class Op, class T>
+typename Op::Acc block(const Op& op, const T* x, int64_t n, int64_t index) {
   using Acc = typename Op::Acc;
+  static_assert(std::is_same_v<T, typename Op::Input> || widens_halves<Op>());
   if constexpr (HasBlock<Op>) {
     return op.block(x, n, index);
   } else if constexpr (uses_lanes<Op>()) {
@@ -154,17 +165,20 @@ typename Op::Acc block(const Op& op, const typename Op::Input* x, int64_t n, int
     Acc result = op.identity();
     int64_t i = 0;
     if (n >= V::size) {
-      V a(result), b(result), c(result), d(result);
-      for (; i + 4 * V::size <= n; i += 4 * V::size) {
-        a = op.step(a, V::load(x + i), 0);
-        b = op.step(b, V::load(x + i + V::size), 0);
-        c = op.step(c, V::load(x + i + 2 * V::size), 0);
-        d = op.step(d, V::load(x + i + 3 * V::size), 0);
+      V sum[kChains];
+      std::fill(sum, sum + kChains, V(result));
+      for (; i + kChains * V::size <= n; i += kChains * V::size) {
+        for (int64_t k = 0; k < kChains; ++k) {
+          sum[k] = op.step(sum[k], read_widened(x + i + k * V::size), 0);
+        }
       }
-      for (; i + V::size <= n; i += V::size) a = op.step(a, V::load(x + i), 0);
-      result = fold_lanes<V::size / 2>(op, op.combine(op.combine(a, b), op.combine(c, d)));
+      for (; i + V::size <= n; i += V::size) sum[0] = op.step(sum[0], read_widened(x + i), 0);
+      for (int64_t width = kChains / 2; width > 0; width /= 2) {
+        for (int64_t k = 0; k < width; ++k) sum[k] = op.combine(sum[k], sum[k + width]);
+      }
+      result = fold_lanes<V::size / 2>(op, sum[0]);
     }
-    for (; i < n; ++i) result = op.step(result, x[i], 0);
+    for (; i < n; ++i) result = op.step(result, static_cast<Acc>(x[i]), 0);
     return result;
   } else if constexpr (!is_ordered<Op>()) {
     // Eight partial results, for the compiler to hold in lanes.
@@ -220,16 +234,41 @@ void step_rows(const Op& op, typename Op::Acc* acc, const typename Op::Input* co
   }
 }
 
+/// A run as it lies in memory: `load` says that it may be taken so.
+template <class Op>
+typename Op::Acc block_as_it_lies(const Op& op, const Loader<typename Op::Input>& load,
+                                  const char* x, int64_t n, int64_t index) {
+  if constexpr (widens_halves<Op>()) {
+    if (load.dtype == at::kBFloat16) {
+      return block(op, reinterpret_cast<const at::BFloat16*>(x), n, index);
+    }
+    if (load.dtype == at::kHalf) {
+      return block(op, reinterpret_cast<const at::Half*>(x), n, index);
+    }
+  }
+  return block(op, reinterpret_cast<const typename Op::Input*>(x), n, index);
+}
+
+/// Whether elements that are reduced are neighbours in memory that need no gathering.
+template <class Op>
+bool lies_in_runs(const Reduction& shape, const Loader<typename Op::Input>& load) {
+  return (load.same_dtype || (widens_halves<Op>() && load.is_half())) &&
+         (shape.reduced.empty() || shape.reduced[0].in == load.element_size);
+}
+
+/// Whether all elements of an output are.
+template <class Op>
+bool is_one_run(const Reduction& shape, const Loader<typename Op::Input>& load) {
+  return shape.reduced.size() <= 1 && lies_in_runs<Op>(shape, load);
+}
+
 /// One output's elements begin..end.
 template <class Op>
 typename Op::Acc along(const Op& op, const Reduction& shape, const Loader<typename Op::Input>& load,
                        const char* base, int64_t begin, int64_t end) {
   using Input = typename Op::Input;
   const int64_t stride = shape.reduced.empty() ? 0 : shape.reduced[0].in;
-  const bool direct = load.same_dtype && (stride == sizeof(Input) || shape.reduced.empty());
-  if (direct && shape.reduced.size() <= 1 && end - begin <= kBlock) {
-    return block(op, reinterpret_cast<const Input*>(base) + begin, end - begin, begin);
-  }
+  const bool direct = lies_in_runs<Op>(shape, load);
   Input buffer[kGather];
   Cursor cursor(shape, base, begin);
 
@@ -238,7 +277,7 @@ typename Op::Acc along(const Op& op, const Reduction& shape, const Loader<typena
     if (direct) {
       int64_t n = std::min({left, cursor.run(), kBlock});
       if (n == left || n >= kGather / 4) {
-        auto result = block(op, reinterpret_cast<const Input*>(cursor.at()), n, position);
+        auto result = block_as_it_lies(op, load, cursor.at(), n, position);
         cursor.advance(n);
         return std::pair(result, n);
       }
@@ -338,9 +377,16 @@ void run_reduction(const Reduction& shape, const Op& op, const cuda::ReductionKe
       across(op, shape, load, row.in, row.width, begin, end, to);
       return;
     }
+    const int64_t apart = shape.kept.empty() ? 0 : shape.kept[0].in;
+    if (end - begin <= kBlock && is_one_run<Op>(shape, load)) {
+      const int64_t offset = begin * load.element_size;
+      for (int64_t i = 0; i < row.width; ++i) {
+        to[i] = block_as_it_lies(op, load, row.in + i * apart + offset, end - begin, begin);
+      }
+      return;
+    }
     for (int64_t i = 0; i < row.width; ++i) {
-      const char* base = shape.kept.empty() ? row.in : row.in + i * shape.kept[0].in;
-      to[i] = along(op, shape, load, base, begin, end);
+      to[i] = along(op, shape, load, row.in + i * apart, begin, end);
     }
   };
   auto finish_row = [&](const Rows::Row& row, auto&& chunk_result) {
