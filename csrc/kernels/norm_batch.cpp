@@ -100,15 +100,34 @@ struct Affine {
   }
 };
 
+/// One image's plane of a channel, the `plane`-th in memory.
+template <class T, class A>
+void normalize_plane(const T* x, T* y, const Extent& extent, int64_t plane, int64_t c,
+                     const Affine<A>& affine) {
+  const Vec<A> mean(affine.mean[c]), scale(affine.scale[c]), shift(affine.shift[c]);
+  const int64_t begin = plane * extent.inner;
+  for_lanes<A>(begin, begin + extent.inner, [&](int64_t i, auto lanes) {
+    store_lanes<T>(fma(load_lanes(x + i, lanes) - mean, scale, shift), y + i, lanes);
+  });
+}
+
+/// A channel whose moments were just found: much of it is still in cache.
 template <class T, class A>
 void normalize_channel(const T* x, T* y, const Extent& extent, int64_t c, const Affine<A>& affine) {
-  const Vec<A> mean(affine.mean[c]), scale(affine.scale[c]), shift(affine.shift[c]);
   for (int64_t n = 0; n < extent.outer; ++n) {
-    const int64_t row = (n * extent.channels + c) * extent.inner;
-    for_lanes<A>(row, row + extent.inner, [&](int64_t i, auto lanes) {
-      store_lanes<T>(fma(load_lanes(x + i, lanes) - mean, scale, shift), y + i, lanes);
-    });
+    normalize_plane(x, y, extent, n * extent.channels + c, c, affine);
   }
+}
+
+/// All of it, in the order of memory.
+template <class T, class A>
+void normalize_planes(const T* x, T* y, const Extent& extent, const Affine<A>& affine) {
+  const int64_t grain = std::max<int64_t>(1, kChunk / extent.inner);
+  parallel_for(0, extent.outer * extent.channels, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t plane = begin; plane < end; ++plane) {
+      normalize_plane(x, y, extent, plane, plane % extent.channels, affine);
+    }
+  });
 }
 
 template <class T, class A>
@@ -212,10 +231,8 @@ Forward batch_norm(const Tensor& self, const OptionalTensor& weight, const Optio
                    b_data);
       }
       if (per_channel) {
-        parallel_for(0, channels, channel_grain, [&](int64_t begin, int64_t end) {
-          for (int64_t c = begin; c < end; ++c) normalize_channel(x, y, extent, c, affine);
-        });
-      } else if (self.numel() > 0) {
+        normalize_planes(x, y, extent, affine);
+      } else {
         normalize_rows(x, y, extent, affine);
       }
       result.save_mean = at::empty({0}, self.options().dtype(stored));
