@@ -225,6 +225,57 @@ def test_rows_and_columns_of_numbers(n):
         assert_agrees(torch.sub, x, other.half())
 
 
+@pytest.mark.parametrize(
+    "dtype", [torch.int32, torch.bool, torch.complex64, torch.float64], ids=str
+)
+def test_numbers_beside_rows_of_any_dtype(dtype):
+    x = (torch.randn(40, 700) * 5).to(dtype)
+    for other in (x[:1], x[:, :1], x[:1, :1], x[::2, :1].repeat_interleave(2, 0)):
+        assert_agrees(torch.eq, x, other)
+        assert_agrees(torch.where, x == other, x, other)
+
+
+# ---- results written past the caches (loops/stream.h) ----
+
+LARGE = 2600  # squared, elements of four bytes are more than half of most last caches
+
+
+def test_large_results():
+    x = torch.randn(LARGE, LARGE)
+    with altbackend.no_fallback():
+        y = x.to("alt")
+        assert torch.equal(y.cpu(), x)
+        assert torch.equal((y + 1).cpu(), x + 1)
+        assert torch.equal((y * y[:1]).cpu(), x * x[:1])
+        assert torch.equal((y * y[:, :1]).cpu(), x * x[:, :1])
+        assert torch.equal((y + y.T).cpu(), x + x.T)
+        assert torch.equal(y.T.contiguous().cpu(), x.T.contiguous())
+        assert torch.equal((y > 0).cpu(), x > 0)
+        assert torch.equal(y.to(torch.float64).cpu(), x.to(torch.float64))
+        assert torch.equal((y.to(torch.float64) * 2).half().cpu(), (x.to(torch.float64) * 2).half())
+        assert torch.equal(y.roll(3, 1).cpu(), x.roll(3, 1))
+        assert torch.equal(torch.cat([y, y[:, 1:]], 1).cpu(), torch.cat([x, x[:, 1:]], 1))
+        assert torch.equal(torch.cat([y, y[1:]]).cpu(), torch.cat([x, x[1:]]))
+        assert torch.equal(y.zero_().cpu(), torch.zeros(LARGE, LARGE))
+        assert torch.equal(y.fill_(2.5).cpu(), torch.full((LARGE, LARGE), 2.5))
+
+
+@pytest.mark.parametrize("offset", [1, 15, 17])
+def test_large_results_that_begin_within_a_line(offset):
+    x = torch.randn(LARGE * LARGE)
+    y = x.to("alt")
+    target, expected = torch.zeros_like(y), torch.zeros_like(x)
+    torch.add(y[offset:], 1, out=target[offset:])
+    torch.add(x[offset:], 1, out=expected[offset:])
+    assert torch.equal(target.cpu(), expected)
+    target[offset:].copy_(y[:-offset])
+    expected[offset:].copy_(x[:-offset])
+    assert torch.equal(target.cpu(), expected)
+    target[offset:-1].mul_(2)
+    expected[offset:-1].mul_(2)
+    assert torch.equal(target.cpu(), expected)
+
+
 def test_error_function():
     x = torch.linspace(-6, 6, 10001)
     expected = torch.erf(x.double())

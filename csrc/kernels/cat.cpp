@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "loops/stream.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -71,7 +72,8 @@ void copy_elements(char* out, const Piece& piece, int64_t row_bytes, int64_t row
   }
 }
 
-void copy_piece(char* out, const Piece& piece, int64_t row_bytes, int64_t begin, int64_t end) {
+void copy_piece(char* out, const Piece& piece, int64_t row_bytes, int64_t begin, int64_t end,
+                bool streaming) {
   const Piece part{piece.data + begin * piece.bytes, piece.bytes, piece.offset};
   out += begin * row_bytes;
   switch (piece.bytes) {
@@ -85,19 +87,21 @@ void copy_piece(char* out, const Piece& piece, int64_t row_bytes, int64_t begin,
       return copy_elements<uint64_t>(out, part, row_bytes, end - begin);
     default:
       for (int64_t i = 0; i < end - begin; ++i) {
-        std::memcpy(out + i * row_bytes + part.offset, part.data + i * part.bytes,
-                    static_cast<size_t>(part.bytes));
+        copy_part(out + i * row_bytes + part.offset, part.data + i * part.bytes, part.bytes,
+                  streaming);
       }
   }
 }
 
 void copy_rows(char* out, const std::vector<Piece>& pieces, int64_t row_bytes, int64_t rows) {
+  const bool streaming = worth_streaming(row_bytes * rows);
   if (rows > 1) {
     const int64_t grain = std::max<int64_t>(1, kGrainBytes / std::max<int64_t>(1, row_bytes));
     parallel_for(0, rows, grain, [&](int64_t begin, int64_t end) {
       for (const Piece& piece : pieces) {
-        copy_piece(out, piece, row_bytes, begin, end);
+        copy_piece(out, piece, row_bytes, begin, end, streaming);
       }
+      if (streaming) stream_fence();
     });
     return;
   }
@@ -107,10 +111,10 @@ void copy_rows(char* out, const std::vector<Piece>& pieces, int64_t row_bytes, i
       const int64_t first = std::max(begin, piece.offset);
       const int64_t last = std::min(end, piece.offset + piece.bytes);
       if (first < last) {
-        std::memcpy(out + first, piece.data + (first - piece.offset),
-                    static_cast<size_t>(last - first));
+        copy_part(out + first, piece.data + (first - piece.offset), last - first, streaming);
       }
     }
+    if (streaming) stream_fence();
   });
 }
 

@@ -20,12 +20,17 @@ void run_complex(at::TensorIterator& iter, const char* row, Function) {
     alt::cuda::pointwise(iter, row, {}, c10::CppTypeToScalarType<T>::value);
     return;
   }
-  const InnerLoop loop = [](const void*, int64_t n, void* const* outputs,
-                            const void* const* inputs) {
-    auto* out = static_cast<c10::complex<T>*>(outputs[0]);
-    const auto* x = static_cast<const T*>(inputs[0]);
-    const auto* y = static_cast<const T*>(inputs[1]);
-    for (int64_t i = 0; i < n; ++i) out[i] = Function{}(x[i], y[i]);
+  const InnerLoop loop = [](const void*, const Strip& strip) {
+    const int64_t step[] = {strip.numbers & 1 ? 0 : 1, strip.numbers & 2 ? 0 : 1};
+    for (int64_t row = 0; row < strip.rows; ++row) {
+      const auto start = [&](const void* data, size_t operand) {
+        return static_cast<const char*>(data) + (row == 0 ? 0 : row * strip.row_strides[operand]);
+      };
+      auto* out = reinterpret_cast<c10::complex<T>*>(const_cast<char*>(start(strip.outputs[0], 0)));
+      const auto* x = reinterpret_cast<const T*>(start(strip.inputs[0], 1));
+      const auto* y = reinterpret_cast<const T*>(start(strip.inputs[1], 2));
+      for (int64_t i = 0; i < strip.n; ++i) out[i] = Function{}(x[i * step[0]], y[i * step[1]]);
+    }
   };
   run_pointwise(iter, {c10::CppTypeToScalarType<T>::value,
                        c10::CppTypeToScalarType<c10::complex<T>>::value, loop, nullptr});

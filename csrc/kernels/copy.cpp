@@ -22,6 +22,7 @@
 #include "kernels/cuda/copy.h"
 #include "loops/convert.h"
 #include "loops/storable.h"
+#include "loops/stream.h"
 #include "loops/transpose.h"
 #include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
@@ -32,6 +33,8 @@ namespace {
 constexpr int64_t kTile = 64;
 constexpr int64_t kGrain = 65536;
 constexpr int64_t kGrainBytes = 4 * kGrain;
+constexpr int64_t kStreamBlock = 1024;       // bytes that are cast before they are streamed
+constexpr int64_t kStreamedRow = 4 * kLine;  // bytes of a row, most of which are whole lines
 
 /// A dtype of the same size whose copies move bits: for the dtypes alt does not compute on.
 at::ScalarType bits_dtype(at::ScalarType dtype) {
@@ -55,14 +58,76 @@ struct Piece {
   int64_t dst_inner, src_inner, dst_outer, src_outer;
 };
 
-void copy_rows(ConvertFunction convert, const Piece& p, int64_t inner, int64_t outer) {
-  for (int64_t o = 0; o < outer; ++o) {
-    convert(p.dst + o * p.dst_outer, p.dst_inner, p.src + o * p.src_outer, p.src_inner, inner);
+/// How elements get from one side to the other.
+struct Move {
+  ConvertFunction convert;
+  int64_t dst_size, src_size;
+  bool same;       // dtypes
+  bool streaming;  // past the caches, where the destination is contiguous
+};
+
+Move move_between(const at::Tensor& dst, const at::Tensor& src) {
+  const bool same = dst.scalar_type() == src.scalar_type();
+  const auto dst_size = static_cast<int64_t>(dst.element_size());
+  return {
+      .convert =
+          same ? convert_function(bits_dtype(dst.scalar_type()), bits_dtype(src.scalar_type()))
+               : convert_function(dst.scalar_type(), src.scalar_type()),
+      .dst_size = dst_size,
+      .src_size = static_cast<int64_t>(src.element_size()),
+      .same = same,
+      .streaming = worth_streaming(dst.numel() * dst_size),
+  };
+}
+
+/// A contiguous row past the caches, gathered and cast on the way.
+void stream_cast(const Move& move, char* dst, const char* src, int64_t src_stride, int64_t n) {
+  alignas(64) char block[kStreamBlock];
+  while (n > 0) {
+    const int64_t head = bytes_before_line(dst, kLine) / move.dst_size;
+    const int64_t count = std::min(n, head > 0 ? head : kStreamBlock / move.dst_size);
+    move.convert(block, move.dst_size, src, src_stride, count);
+    stream_copy(dst, block, count * move.dst_size);
+    dst += count * move.dst_size;
+    src += count * src_stride;
+    n -= count;
   }
 }
 
-void copy_tiles(ConvertFunction convert, const Piece& p, int64_t inner, int64_t outer,
-                bool turnable) {
+void copy_rows(const Move& move, const Piece& p, int64_t inner, int64_t outer) {
+  const int64_t bytes = inner * move.dst_size;
+  const bool rows_to = p.dst_inner == move.dst_size;
+  const bool as_it_is = rows_to && move.same && p.src_inner == move.src_size;
+  const bool streaming = move.streaming && rows_to && bytes >= kStreamedRow;
+  for (int64_t o = 0; o < outer; ++o) {
+    char* dst = p.dst + o * p.dst_outer;
+    const char* src = p.src + o * p.src_outer;
+    if (as_it_is) {
+      copy_part(dst, src, bytes, streaming);
+    } else if (streaming) {
+      stream_cast(move, dst, src, p.src_inner, inner);
+    } else {
+      move.convert(dst, p.dst_inner, src, p.src_inner, inner);
+    }
+  }
+}
+
+/// A tile that is read by columns. It is turned in a buffer, for the rows of either side may be a
+/// power of two apart, where all lines of a tile fall into one set of the first cache.
+void turn_tile(const Move& move, const Piece& p, int64_t columns, int64_t rows) {
+  alignas(64) float turned[kTile * kTile];
+  transpose(turned, kTile, reinterpret_cast<const float*>(p.src), p.src_inner / kTransposedSize,
+            rows, columns);
+  const int64_t bytes = columns * kTransposedSize;
+  for (int64_t r = 0; r < rows; ++r) {
+    copy_part(p.dst + r * p.dst_outer, turned + r * kTile, bytes, move.streaming);
+  }
+}
+
+void copy_tiles(const Move& move, const Piece& p, int64_t inner, int64_t outer) {
+  const bool turnable = move.same && move.dst_size == kTransposedSize &&
+                        p.dst_inner == kTransposedSize && p.src_outer == kTransposedSize &&
+                        p.dst_outer % kTransposedSize == 0 && p.src_inner % kTransposedSize == 0;
   for (int64_t o = 0; o < outer; o += kTile) {
     for (int64_t i = 0; i < inner; i += kTile) {
       Piece tile = p;
@@ -71,28 +136,22 @@ void copy_tiles(ConvertFunction convert, const Piece& p, int64_t inner, int64_t 
       const int64_t columns = std::min(kTile, inner - i);
       const int64_t rows = std::min(kTile, outer - o);
       if (turnable) {
-        transpose(reinterpret_cast<float*>(tile.dst), p.dst_outer / kTransposedSize,
-                  reinterpret_cast<const float*>(tile.src), p.src_inner / kTransposedSize, rows,
-                  columns);
+        turn_tile(move, tile, columns, rows);
       } else {
-        copy_rows(convert, tile, columns, rows);
+        copy_rows(move, tile, columns, rows);
       }
     }
   }
 }
 
-void copy_piece(ConvertFunction convert, const Piece& p, int64_t inner, int64_t outer,
-                int64_t dst_size, int64_t src_size, bool same) {
-  if (p.dst_outer == inner * dst_size && p.src_outer == inner * src_size &&
-      p.dst_inner == dst_size && p.src_inner == src_size) {
-    convert(p.dst, p.dst_inner, p.src, p.src_inner, inner * outer);
+void copy_piece(const Move& move, const Piece& p, int64_t inner, int64_t outer) {
+  if (p.dst_outer == inner * move.dst_size && p.src_outer == inner * move.src_size &&
+      p.dst_inner == move.dst_size && p.src_inner == move.src_size) {
+    copy_rows(move, p, inner * outer, 1);
   } else if (p.src_outer != 0 && std::abs(p.src_outer) < std::abs(p.src_inner) && outer > 1) {
-    const bool turnable = same && dst_size == kTransposedSize && p.dst_inner == kTransposedSize &&
-                          p.src_outer == kTransposedSize && p.dst_outer % kTransposedSize == 0 &&
-                          p.src_inner % kTransposedSize == 0;
-    copy_tiles(convert, p, inner, outer, turnable);
+    copy_tiles(move, p, inner, outer);
   } else {
-    copy_rows(convert, p, inner, outer);
+    copy_rows(move, p, inner, outer);
   }
 }
 
@@ -105,18 +164,15 @@ void copy_elements(const at::Tensor& dst, const at::Tensor& src) {
                   .check_all_same_device(false)
                   .build();
   if (iter.numel() == 0) return;
-  const bool same = dst.scalar_type() == src.scalar_type();
-  const ConvertFunction convert =
-      same ? convert_function(bits_dtype(dst.scalar_type()), bits_dtype(src.scalar_type()))
-           : convert_function(dst.scalar_type(), src.scalar_type());
-  const int64_t dst_size = iter.element_size(0);
-  const int64_t src_size = iter.element_size(1);
+  const Move move = move_between(dst, src);
   const auto loop = [&](char** data, const int64_t* strides, int64_t inner, int64_t outer) {
-    copy_piece(convert, {data[0], data[1], strides[0], strides[1], strides[2], strides[3]}, inner,
-               outer, dst_size, src_size, same);
+    copy_piece(move, {data[0], data[1], strides[0], strides[1], strides[2], strides[3]}, inner,
+               outer);
   };
-  parallel_for(0, iter.numel(), kGrain,
-               [&](int64_t begin, int64_t end) { iter.serial_for_each(loop, {begin, end}); });
+  parallel_for(0, iter.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    iter.serial_for_each(loop, {begin, end});
+    if (move.streaming) stream_fence();
+  });
 }
 
 /// `tensor` without its lazy conjugation and negation: the memory as it is.
@@ -172,25 +228,43 @@ at::Tensor copy_from(const at::Tensor& self, const at::Tensor& dst, bool non_blo
   return dst;
 }
 
-/// Most copies are of a whole block of memory, and need no more than that.
-at::Tensor& copy_(at::Tensor& self, const at::Tensor& src, bool non_blocking) {
-  const bool moves_bits = src.defined() && self.scalar_type() == src.scalar_type() &&
-                          same_layout(self, src) && (src.is_privateuseone() || src.is_cpu()) &&
-                          (self.is_privateuseone() || self.is_cpu()) && !src.is_conj() &&
-                          !src.is_neg() && !self.is_conj() && !self.is_neg() &&
-                          !src._is_zerotensor() && !self.is_alias_of(src) && !ALT_HAS_NAMES(self) &&
-                          !ALT_HAS_NAMES(src);
-  if (!moves_bits) return at::native::copy_(self, src, non_blocking);
-  if (alt::cuda::on_gpu()) {
-    cuda::copy_block(self, src, non_blocking);
-    return self;
-  }
-  auto* to = static_cast<char*>(self.mutable_data_ptr());
+/// Elements as they lie, of one dtype or cast: the two sides have one layout and share no memory.
+void copy_dense(const at::Tensor& dst, const at::Tensor& src) {
+  const Move move = move_between(dst, src);
+  auto* to = static_cast<char*>(dst.mutable_data_ptr());
   const auto* from = static_cast<const char*>(src.const_data_ptr());
-  parallel_for(0, static_cast<int64_t>(self.nbytes()), kGrainBytes,
-               [&](int64_t begin, int64_t end) {
-                 std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin));
-               });
+  parallel_for(0, dst.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    copy_rows(move,
+              {to + begin * move.dst_size, from + begin * move.src_size, move.dst_size,
+               move.src_size, 0, 0},
+              end - begin, 1);
+    if (move.streaming) stream_fence();
+  });
+}
+
+/// Most copies need none of the front-end: between tensors of one size that are what they seem.
+at::Tensor& copy_(at::Tensor& self, const at::Tensor& src, bool non_blocking) {
+  const auto is_plain = [](const at::Tensor& tensor) {
+    return tensor.layout() == at::kStrided && (tensor.is_privateuseone() || tensor.is_cpu()) &&
+           !tensor.is_conj() && !tensor.is_neg() && !tensor._is_zerotensor() &&
+           !ALT_HAS_NAMES(tensor);
+  };
+  const bool plain = src.defined() && is_plain(self) && is_plain(src) &&
+                     self.sizes() == src.sizes() && self.is_complex() == src.is_complex() &&
+                     !self.is_same(src);
+  const bool dense = plain && same_layout(self, src) && !self.is_alias_of(src);
+  if (alt::cuda::on_gpu()) {
+    if (!dense || self.scalar_type() != src.scalar_type()) {
+      return at::native::copy_(self, src, non_blocking);
+    }
+    cuda::copy_block(self, src, non_blocking);
+  } else if (dense) {
+    copy_dense(self, src);
+  } else if (plain && self.device() == src.device()) {
+    copy_elements(self, src);
+  } else {
+    return at::native::copy_(self, src, non_blocking);
+  }
   return self;
 }
 
@@ -252,10 +326,20 @@ at::Tensor& zero_(at::Tensor& self) {
     return self;
   }
   auto* to = static_cast<char*>(self.mutable_data_ptr());
-  parallel_for(0, static_cast<int64_t>(self.nbytes()), kGrainBytes,
-               [&](int64_t begin, int64_t end) {
-                 std::memset(to + begin, 0, static_cast<size_t>(end - begin));
-               });
+  const auto bytes = static_cast<int64_t>(self.nbytes());
+  const bool streaming = worth_streaming(bytes);
+  alignas(64) static constexpr char zeros[kStreamBlock] = {};
+  parallel_for(0, bytes, kGrainBytes, [&](int64_t begin, int64_t end) {
+    if (!streaming) {
+      std::memset(to + begin, 0, static_cast<size_t>(end - begin));
+      return;
+    }
+    // Other numbers than zero are not quicker to write so.
+    for (; begin < end; begin += kStreamBlock) {
+      stream_copy(to + begin, zeros, std::min(kStreamBlock, end - begin));
+    }
+    stream_fence();
+  });
   return self;
 }
 

@@ -15,6 +15,7 @@
 #include "kernels/iterate.h"
 #include "kernels/lane_offsets.h"
 #include "loops/dtype.h"
+#include "loops/stream.h"
 
 namespace alt::kernels {
 namespace {
@@ -28,15 +29,17 @@ at::Tensor roll_one(const at::Tensor& self, int64_t shift, int64_t dim) {
   const int64_t block = size * step, moved = ((shift % size) + size) % size * step;
   const auto* from = static_cast<const char*>(source.const_data_ptr());
   auto* to = static_cast<char*>(out.mutable_data_ptr());
-  parallel_for(0, static_cast<int64_t>(out.nbytes()), 1 << 18, [&](int64_t begin, int64_t end) {
+  const auto bytes = static_cast<int64_t>(out.nbytes());
+  const bool streaming = worth_streaming(bytes);
+  parallel_for(0, bytes, 1 << 18, [&](int64_t begin, int64_t end) {
     while (begin < end) {
       const int64_t place = begin % block;
       const bool wrapped = place < moved;
       const int64_t count = std::min(end - begin, (wrapped ? moved : block) - place);
-      std::memcpy(to + begin, from + begin + (wrapped ? block - moved : -moved),
-                  static_cast<size_t>(count));
+      copy_part(to + begin, from + begin + (wrapped ? block - moved : -moved), count, streaming);
       begin += count;
     }
+    if (streaming) stream_fence();
   });
   return out;
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "loops/convert.h"
+#include "loops/stream.h"
 #include "loops/transpose.h"
 #include "runtime/thread_pool.h"
 
@@ -21,8 +22,12 @@ namespace {
 constexpr int64_t kBlockBytes = 4096;
 constexpr int64_t kGrain = 32768;  // additions worth waking a thread for: about 10 microseconds
 constexpr int64_t kAtOnce = 512;   // elements that no thread is woken for, whatever they cost
-constexpr int64_t kLongRow = 128;  // elements that are a block by themselves
-constexpr int64_t kSpread = 256;   // elements of a row that a number is spread over
+// Bytes that are computed before they are streamed. Twice as many and more are slower: reads and
+// writes are to go on beside each other.
+constexpr int64_t kStreamBlock = 1024;
+constexpr int64_t kStreamedRow = 4 * kLine;  // bytes of a row, most of which are whole lines
+constexpr int64_t kLongBlock = 128;          // elements of a row that are a block by themselves
+constexpr int64_t kLongRow = 32;             // elements that are a row, or a block, by themselves
 constexpr int kMaxOperands = 6;
 // A block of an iteration with a transposed operand: 16 elements are a line of it, 64 x 16 as many
 // elements of four bytes as a buffer has.
@@ -54,6 +59,19 @@ struct alignas(64) Buffer {
   char bytes[kBlockBytes];
 };
 
+/// Which inputs are one number, and room for what those are cast to.
+class Numbers {
+ public:
+  void mark(int input) { marked_ |= uint32_t{1} << input; }
+  bool is(int input) const { return marked_ >> input & 1; }
+  uint32_t marked() const { return marked_; }
+  void* at(int operand) { return cast_[operand]; }
+
+ private:
+  uint32_t marked_ = 0;
+  alignas(16) char cast_[kMaxOperands][sizeof(c10::complex<double>)];
+};
+
 class BlockRunner {
  public:
   BlockRunner(const at::TensorIteratorBase& iter, const PointwisePlan& plan)
@@ -72,40 +90,51 @@ class BlockRunner {
       widest = std::max(widest, operand.loop_element_size);
     }
     block_ = kBlockBytes / widest;
+    streaming_ = writes_past_caches(iter);
   }
+  bool streaming() const { return streaming_; }
 
   void run(char** data, const int64_t* strides, int64_t inner, int64_t outer) const {
     std::array<Piece, kMaxOperands> pieces;
     for (int i = 0; i < count_; ++i) pieces[i] = {data[i], strides[i], strides[count_ + i]};
-    if (run_direct(pieces, inner, outer)) return;
+    Numbers numbers;
+    load_numbers(pieces, numbers);
+    if (run_rows(pieces, numbers, inner, outer)) return;
 
     std::array<Buffer, kMaxOperands> buffers;
-    std::array<void*, kMaxOperands> pointers;
-    load_broadcast(pieces, inner * outer, buffers, pointers);
     if (inner >= kTransposedColumns && outer >= kTransposedRows &&
         block_ >= kTransposedColumns * kTransposedRows && any_transposed(pieces)) {
       for (int64_t o = 0; o < outer; o += kTransposedRows) {
         for (int64_t i = 0; i < inner; i += kTransposedColumns) {
-          run_block(pieces, i, std::min(kTransposedColumns, inner - i), o,
-                    std::min(kTransposedRows, outer - o), buffers, pointers);
+          run_block(pieces, numbers, i, std::min(kTransposedColumns, inner - i), o,
+                    std::min(kTransposedRows, outer - o), buffers);
         }
       }
-    } else if (inner >= kLongRow || outer == 1) {
-      if (run_rows(pieces, inner, outer, buffers, pointers)) return;
+    } else if (inner >= kLongBlock || outer == 1) {
       for (int64_t o = 0; o < outer; ++o) {
         for (int64_t i = 0; i < inner; i += block_) {
-          run_block(pieces, i, std::min(block_, inner - i), o, 1, buffers, pointers);
+          run_block(pieces, numbers, i, std::min(block_, inner - i), o, 1, buffers);
         }
       }
     } else {
       const int64_t rows = std::max<int64_t>(1, block_ / inner);
       for (int64_t o = 0; o < outer; o += rows) {
-        run_block(pieces, 0, inner, o, std::min(rows, outer - o), buffers, pointers);
+        run_block(pieces, numbers, 0, inner, o, std::min(rows, outer - o), buffers);
       }
     }
   }
 
  private:
+  /// One contiguous result that is large, and that is no operand besides.
+  static bool writes_past_caches(const at::TensorIteratorBase& iter) {
+    if (iter.noutputs() != 1 || !worth_streaming(iter.numel() * iter.element_size(0))) return false;
+    if (iter.ndim() > 0 && iter.strides(0)[0] != iter.element_size(0)) return false;
+    for (int i = 1; i < iter.ntensors(); ++i) {
+      if (iter.data_ptr(i) == iter.data_ptr(0)) return false;
+    }
+    return true;
+  }
+
   bool contiguous(const Operand& operand, const Piece& piece, int64_t inner, int64_t rows) const {
     return operand.same_dtype && (inner == 1 || piece.inner_stride == operand.element_size) &&
            (rows == 1 || piece.outer_stride == inner * operand.element_size);
@@ -124,86 +153,122 @@ class BlockRunner {
     return false;
   }
 
-  /// All operands contiguous in the loop's dtypes: one call of the inner loop.
-  bool run_direct(const std::array<Piece, kMaxOperands>& pieces, int64_t inner,
-                  int64_t outer) const {
-    std::array<void*, kMaxOperands> pointers;
-    for (int i = 0; i < count_; ++i) {
-      if (!contiguous(operands_[i], pieces[i], inner, outer)) return false;
-      pointers[i] = pieces[i].data;
-    }
-    plan_.loop(plan_.parameters, inner * outer, pointers.data(), pointers.data() + outputs_);
-    return true;
-  }
-
-  /// Inputs that are one value throughout are spread over their buffer once.
-  void load_broadcast(const std::array<Piece, kMaxOperands>& pieces, int64_t total,
-                      std::array<Buffer, kMaxOperands>& buffers,
-                      std::array<void*, kMaxOperands>& pointers) const {
+  /// Inputs that are one number throughout, cast once.
+  void load_numbers(std::array<Piece, kMaxOperands>& pieces, Numbers& numbers) const {
     for (int i = outputs_; i < count_; ++i) {
       if (!pieces[i].broadcast()) continue;
-      operands_[i].convert(buffers[i].bytes, operands_[i].loop_element_size, pieces[i].data, 0,
-                           std::min(block_, total));
-      pointers[i] = buffers[i].bytes;
+      const Operand& operand = operands_[i];
+      numbers.mark(i - outputs_);
+      if (operand.same_dtype) continue;
+      operand.convert(numbers.at(i), operand.loop_element_size, pieces[i].data, 0, 1);
+      pieces[i].data = static_cast<char*>(numbers.at(i));
     }
   }
 
-  /// A row at a time, of operands that the loop can take as they are and of inputs that are one
-  /// number throughout a row: those are spread once a row, over a buffer that is short enough for
-  /// the row to make use of it several times. False, with nothing done, where one is otherwise.
-  bool run_rows(const std::array<Piece, kMaxOperands>& pieces, int64_t inner, int64_t outer,
-                std::array<Buffer, kMaxOperands>& buffers,
-                std::array<void*, kMaxOperands>& pointers) const {
-    std::array<int64_t, kMaxOperands> advance{};  // bytes from a step to the next
-    int64_t step = inner;
+  /// Rows that the loop can take as they are: one call of it. False, with nothing done, where an
+  /// operand is otherwise, or where rows are so short that they are better joined.
+  bool run_rows(const std::array<Piece, kMaxOperands>& pieces, const Numbers& numbers,
+                int64_t inner, int64_t outer) const {
+    std::array<void*, kMaxOperands> pointers;
+    std::array<int64_t, kMaxOperands> row_strides;
+    uint32_t constant = numbers.marked();
+    bool joined = true;  // every operand runs on from a row to the next
     for (int i = 0; i < count_; ++i) {
-      if (contiguous(operands_[i], pieces[i], inner, 1)) {
-        advance[i] = operands_[i].element_size;
-      } else if (i >= outputs_ && pieces[i].inner_stride == 0) {
-        step = std::min({step, block_, pieces[i].broadcast() ? block_ : kSpread});
+      const Piece& piece = pieces[i];
+      pointers[i] = piece.data;
+      row_strides[i] = piece.outer_stride;
+      if (i >= outputs_ && numbers.is(i - outputs_)) continue;
+      if (contiguous(operands_[i], piece, inner, 1)) {
+        joined = joined && contiguous(operands_[i], piece, inner, outer);
+      } else if (i >= outputs_ && operands_[i].same_dtype && piece.inner_stride == 0) {
+        constant |= uint32_t{1} << (i - outputs_);
+        joined = false;
       } else {
         return false;
       }
     }
-    for (int64_t o = 0; o < outer; ++o) {
-      for (int i = 0; i < count_; ++i) {
-        if (advance[i] != 0) {
-          pointers[i] = pieces[i].at(0, o);
-        } else if (!pieces[i].broadcast()) {
-          pointers[i] = buffers[i].bytes;
-          operands_[i].convert(buffers[i].bytes, operands_[i].loop_element_size, pieces[i].at(0, o),
-                               0, step);
-        }
-      }
-      for (int64_t start = 0; start < inner; start += step) {
-        const int64_t n = std::min(step, inner - start);
-        plan_.loop(plan_.parameters, n, pointers.data(), pointers.data() + outputs_);
-        for (int i = 0; i < count_; ++i) {
-          pointers[i] = static_cast<char*>(pointers[i]) + n * advance[i];
-        }
-      }
+    if (!joined && inner < kLongRow) return false;
+    if (joined) {
+      inner *= outer;
+      outer = 1;
     }
+    if (streaming_) {
+      stream_rows(pointers, row_strides, constant, inner, outer);
+      return true;
+    }
+    plan_.loop(plan_.parameters, {inner, outer, pointers.data(), pointers.data() + outputs_,
+                                  row_strides.data(), constant});
     return true;
   }
 
+  /// Rows by way of a block in the first cache, from where the result is streamed. Blocks end where
+  /// lines do.
+  void stream_rows(std::array<void*, kMaxOperands> pointers,
+                   const std::array<int64_t, kMaxOperands>& row_strides, uint32_t constant,
+                   int64_t inner, int64_t outer) const {
+    const int64_t size = operands_[0].element_size;
+    const auto step = [&](int operand, int64_t n) {
+      const bool stays = operand >= outputs_ && (constant >> (operand - outputs_) & 1) != 0;
+      return stays ? 0 : n * operands_[operand].element_size;
+    };
+    alignas(64) char buffer[kStreamBlock];
+    for (int64_t row = 0; row < outer; ++row) {
+      std::array<void*, kMaxOperands> at = pointers;
+      for (int64_t done = 0; done < inner;) {
+        const int64_t head = bytes_before_line(at[0], kLine) / size;
+        const int64_t n = std::min(inner - done, head > 0 ? head : kStreamBlock / size);
+        void* to = buffer;
+        plan_.loop(plan_.parameters, {n, 1, &to, at.data() + 1, nullptr, constant});
+        stream_copy(at[0], to, n * size);
+        for (int i = 0; i < count_; ++i) at[i] = static_cast<char*>(at[i]) + step(i, n);
+        done += n;
+      }
+      for (int i = 0; i < count_; ++i) {
+        pointers[i] = static_cast<char*>(pointers[i]) + row_strides[i];
+      }
+    }
+  }
+
   /// `rows` rows of `n` elements, as one run of rows * n elements of the inner loop.
-  void run_block(const std::array<Piece, kMaxOperands>& pieces, int64_t start, int64_t n,
-                 int64_t row, int64_t rows, std::array<Buffer, kMaxOperands>& buffers,
-                 std::array<void*, kMaxOperands>& pointers) const {
+  void run_block(const std::array<Piece, kMaxOperands>& pieces, const Numbers& numbers,
+                 int64_t start, int64_t n, int64_t row, int64_t rows,
+                 std::array<Buffer, kMaxOperands>& buffers) const {
+    std::array<void*, kMaxOperands> pointers;
     for (int i = 0; i < count_; ++i) {
-      if (i >= outputs_ && pieces[i].broadcast()) continue;
-      if (contiguous(operands_[i], pieces[i], n, rows)) {
+      if (i >= outputs_ && numbers.is(i - outputs_)) {
+        pointers[i] = pieces[i].data;
+      } else if (contiguous(operands_[i], pieces[i], n, rows) && !(streaming_ && i < outputs_)) {
         pointers[i] = pieces[i].at(start, row);
       } else {
         pointers[i] = buffers[i].bytes;
         if (i >= outputs_) transfer(operands_[i], pieces[i], start, n, row, rows, buffers[i], true);
       }
     }
-    plan_.loop(plan_.parameters, n * rows, pointers.data(), pointers.data() + outputs_);
+    plan_.loop(plan_.parameters, {n * rows, 1, pointers.data(), pointers.data() + outputs_, nullptr,
+                                  numbers.marked()});
     for (int i = 0; i < outputs_; ++i) {
-      if (pointers[i] == buffers[i].bytes) {
-        transfer(operands_[i], pieces[i], start, n, row, rows, buffers[i], false);
+      if (pointers[i] == buffers[i].bytes)
+        store_block(i, pieces[i], start, n, row, rows, buffers[i]);
+    }
+  }
+
+  /// A block of results to memory.
+  void store_block(int i, const Piece& piece, int64_t start, int64_t n, int64_t row, int64_t rows,
+                   Buffer& buffer) const {
+    const Operand& operand = operands_[i];
+    if (!streaming_ || piece.inner_stride != operand.element_size ||
+        n * operand.element_size < kStreamedRow) {
+      transfer(operand, piece, start, n, row, rows, buffer, false);
+      return;
+    }
+    Buffer cast;
+    for (int64_t r = 0; r < rows; ++r) {
+      const char* from = buffer.bytes + r * n * operand.loop_element_size;
+      if (!operand.same_dtype) {
+        operand.convert(cast.bytes, operand.element_size, from, operand.loop_element_size, n);
+        from = cast.bytes;
       }
+      stream_copy(piece.at(start, row + r), from, n * operand.element_size);
     }
   }
 
@@ -237,6 +302,7 @@ class BlockRunner {
   int outputs_;
   int count_;
   int64_t block_;
+  bool streaming_;
   std::array<Operand, kMaxOperands> operands_;
 };
 
@@ -244,8 +310,7 @@ class BlockRunner {
 /// nothing else, since that is all that there is to do where a call counts.
 bool run_at_once(const at::TensorIteratorBase& iter, const PointwisePlan& plan, int64_t total) {
   if (iter.ndim() > 1 || total > kAtOnce) return false;
-  alignas(64) char numbers[kAtOnce * sizeof(c10::complex<double>)];
-  bool numbers_taken = false;
+  Numbers numbers;
   std::array<void*, kMaxOperands> pointers;
   const int outputs = iter.noutputs();
   const int count = iter.ntensors();
@@ -254,17 +319,16 @@ bool run_at_once(const at::TensorIteratorBase& iter, const PointwisePlan& plan, 
     const at::ScalarType dtype = i < outputs ? plan.output_dtype : plan.input_dtype;
     const auto size = static_cast<int64_t>(c10::elementSize(dtype));
     const int64_t stride = total == 1 ? size : operand.stride_bytes[0];
-    if (stride == size && operand.current_dtype == dtype) {
-      pointers[i] = operand.data;
-    } else if (stride == 0 && i >= outputs && !numbers_taken) {
-      convert_function(dtype, operand.current_dtype)(numbers, size, operand.data, 0, total);
-      pointers[i] = numbers;
-      numbers_taken = true;
-    } else {
-      return false;
-    }
+    pointers[i] = operand.data;
+    if (stride == size && operand.current_dtype == dtype) continue;
+    if (i < outputs || (stride != 0 && total != 1)) return false;
+    numbers.mark(i - outputs);
+    if (operand.current_dtype == dtype) continue;
+    convert_function(dtype, operand.current_dtype)(numbers.at(i), size, operand.data, 0, 1);
+    pointers[i] = numbers.at(i);
   }
-  plan.loop(plan.parameters, total, pointers.data(), pointers.data() + outputs);
+  plan.loop(plan.parameters,
+            {total, 1, pointers.data(), pointers.data() + outputs, nullptr, numbers.marked()});
   return true;
 }
 
@@ -277,8 +341,10 @@ void run_pointwise(at::TensorIteratorBase& iter, const PointwisePlan& plan) {
   const auto loop = [&](char** data, const int64_t* strides, int64_t inner, int64_t outer) {
     runner.run(data, strides, inner, outer);
   };
-  parallel_for(0, total, std::max<int64_t>(1, kGrain / plan.cost),
-               [&](int64_t begin, int64_t end) { iter.serial_for_each(loop, {begin, end}); });
+  parallel_for(0, total, std::max<int64_t>(1, kGrain / plan.cost), [&](int64_t begin, int64_t end) {
+    iter.serial_for_each(loop, {begin, end});
+    if (runner.streaming()) stream_fence();
+  });
 }
 
 }  // namespace alt

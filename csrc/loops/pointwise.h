@@ -11,6 +11,8 @@
 #include <ATen/TensorIterator.h>
 #include <c10/core/Scalar.h>
 
+#include <algorithm>
+#include <array>
 #include <tuple>
 #include <utility>
 
@@ -22,9 +24,18 @@
 
 namespace alt {
 
-/// Computes `n` elements; every operand is contiguous in the loop's own types.
-using InnerLoop = void (*)(const void* parameters, int64_t n, void* const* outputs,
-                           const void* const* inputs);
+/// Rows of `n` elements. In a row an operand is contiguous in the loop's own types, or it is an
+/// input that is one number there.
+struct Strip {
+  int64_t n;
+  int64_t rows;
+  void* const* outputs;
+  const void* const* inputs;
+  const int64_t* row_strides;  // bytes, outputs first; read where there are several rows
+  uint32_t numbers = 0;        // a bit for each input that is one number in a row
+};
+
+using InnerLoop = void (*)(const void* parameters, const Strip& strip);
 
 struct PointwisePlan {
   at::ScalarType input_dtype;   // what the loop reads
@@ -82,6 +93,7 @@ template <class Result>
 class Outputs {
  public:
   using Element = typename OutputOf<Result>::type;
+  static constexpr size_t count = 1;
   explicit Outputs(void* const* outputs) : to_(static_cast<Element*>(outputs[0])) {}
 
   /// `count` of the lanes of `result` (of a scalar, the one), from element `i` on.
@@ -108,6 +120,7 @@ template <class T>
 class Outputs<Two<T>> {
  public:
   using Element = typename Outputs<T>::Element;
+  static constexpr size_t count = 2;
   explicit Outputs(void* const* outputs) : first_(outputs), second_(outputs + 1) {}
 
   template <class... Count>
@@ -133,32 +146,76 @@ struct PointwiseLoop<Body, T, std::index_sequence<I...>, P...> {
                            std::conditional_t<vectorized && std::is_same_v<T, P>, Vec<T>, P>...>;
   using Output = typename Outputs<Result>::Element;
 
-  static void run(const void* parameters, int64_t n, void* const* outputs,
-                  const void* const* inputs) {
-    const Outputs<Result> out(outputs);
+  static void run(const void* parameters, const Strip& given) {
+    const Strip strip = given;  // a copy of our own: no store can change it
     std::apply(
         [&](const P&... p) {
-          if constexpr (vectorized) {
-            run_lanes(n, out, inputs, lanes<T>(p)...);
-          } else {
-            for (int64_t i = 0; i < n; ++i) {
-              out.store(i, Body{}(static_cast<const T*>(inputs[I])[i]..., p...));
+          constexpr size_t kOutputs = Outputs<Result>::count;
+          void* outputs[kOutputs];
+          std::copy_n(strip.outputs, kOutputs, outputs);
+          const T* inputs[] = {static_cast<const T*>(strip.inputs[I])...};
+          for (int64_t row = 0;;) {
+            if constexpr (vectorized) {
+              run_lanes(strip.n, strip.numbers, Outputs<Result>(outputs), inputs, lanes<T>(p)...);
+            } else {
+              run_elements(strip.n, strip.numbers, Outputs<Result>(outputs), inputs, p...);
             }
+            if (++row == strip.rows) break;
+            for (size_t k = 0; k < kOutputs; ++k) {
+              outputs[k] = static_cast<char*>(outputs[k]) + strip.row_strides[k];
+            }
+            ((inputs[I] = reinterpret_cast<const T*>(reinterpret_cast<const char*>(inputs[I]) +
+                                                     strip.row_strides[kOutputs + I])),
+             ...);
           }
         },
         *static_cast<const std::tuple<P...>*>(parameters));
   }
 
  private:
+  /// A row in vectors. A number is a vector in memory that the loop does not move on from.
   template <class... L>
-  static void run_lanes(int64_t n, const Outputs<Result>& out, const void* const* inputs, L... p) {
+  static void run_lanes(int64_t n, uint32_t marked, Outputs<Result> out, const T* const* inputs,
+                        L... p) {
     constexpr int64_t kStep = Vec<T>::size;
+    Vec<T> numbers[sizeof...(I)];
+    const T* at[] = {inputs[I]...};
+    int64_t step[] = {(static_cast<void>(I), kStep)...};
+    const auto hold = [&](size_t k) {
+      if (!(marked >> k & 1)) return;
+      numbers[k] = Vec<T>(*inputs[k]);
+      at[k] = reinterpret_cast<const T*>(&numbers[k]);
+      step[k] = 0;
+    };
+    (hold(I), ...);
     int64_t i = 0;
     for (; i + kStep <= n; i += kStep) {
-      out.store(i, Body{}(Vec<T>::load(static_cast<const T*>(inputs[I]) + i)..., p...));
+      out.store(i, Body{}(Vec<T>::load(at[I])..., p...));
+      ((at[I] += step[I]), ...);
     }
     if (const int rest = static_cast<int>(n - i); rest > 0) {
-      out.store(i, Body{}(Vec<T>::load(static_cast<const T*>(inputs[I]) + i, rest)..., p...), rest);
+      out.store(i, Body{}(Vec<T>::load(at[I], rest)..., p...), rest);
+    }
+  }
+
+  /// A row of what has no lanes of ours, but that the compiler may find some for: a number is
+  /// spread over a stretch.
+  static void run_elements(int64_t total, uint32_t marked, const Outputs<Result>& out,
+                           const T* const* inputs, const P&... p) {
+    constexpr int64_t kSpread = 256;
+    T numbers[sizeof...(I)][kSpread];
+    const T* at[] = {inputs[I]...};
+    const auto spread = [&](size_t k) {
+      if (!(marked >> k & 1)) return;
+      std::fill_n(numbers[k], std::min(kSpread, total), *inputs[k]);
+      at[k] = numbers[k];
+    };
+    (spread(I), ...);
+    const int64_t stretch = marked == 0 ? total : kSpread;
+    for (int64_t begin = 0; begin < total; begin += stretch) {
+      const int64_t n = std::min(stretch, total - begin);
+      for (int64_t i = 0; i < n; ++i) out.store(begin + i, Body{}(at[I][i]..., p...));
+      ((at[I] += marked >> I & 1 ? 0 : n), ...);
     }
   }
 };

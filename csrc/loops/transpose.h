@@ -42,20 +42,21 @@ inline void transpose_8x8(float* dst, int64_t dst_stride, const float* src, int6
 /// elements, which may be any four bytes.
 inline void transpose(float* dst, int64_t dst_stride, const float* src, int64_t src_stride,
                       int64_t rows, int64_t columns) {
-  int64_t i = 0;
+  int64_t j = 0;
 #if defined(__AVX2__)
-  for (; i + 8 <= rows; i += 8) {
-    int64_t j = 0;
-    for (; j + 8 <= columns; j += 8) {
+  // Lines of the source are read to their end: its rows may be so far apart that few stay in cache.
+  for (; j + 8 <= columns; j += 8) {
+    int64_t i = 0;
+    for (; i + 8 <= rows; i += 8) {
       transpose_8x8(dst + i * dst_stride + j, dst_stride, src + j * src_stride + i, src_stride);
     }
-    for (; j < columns; ++j) {
-      for (int64_t k = i; k < i + 8; ++k) dst[k * dst_stride + j] = src[j * src_stride + k];
+    for (; i < rows; ++i) {
+      for (int64_t k = j; k < j + 8; ++k) dst[i * dst_stride + k] = src[k * src_stride + i];
     }
   }
 #endif
-  for (; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j) dst[i * dst_stride + j] = src[j * src_stride + i];
+  for (; j < columns; ++j) {
+    for (int64_t i = 0; i < rows; ++i) dst[i * dst_stride + j] = src[j * src_stride + i];
   }
 }
 

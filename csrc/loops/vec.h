@@ -98,13 +98,29 @@ struct Vec {
   }
   /// The first `count` lanes from memory, the others zero.
   static Vec load(const T* from, int count) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) {
+      return Vec(_mm512_maskz_loadu_ps((1u << count) - 1, from));
+    } else {
+      return Vec(_mm512_maskz_loadu_pd((1u << count) - 1, from));
+    }
+#else
     Vec v(T(0));
     std::memcpy(&v.native, from, static_cast<size_t>(count) * sizeof(T));
     return v;
+#endif
   }
   void store(T* to) const { std::memcpy(to, &native, sizeof(Native)); }
   void store(T* to, int count) const {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) {
+      _mm512_mask_storeu_ps(to, (1u << count) - 1, native);
+    } else {
+      _mm512_mask_storeu_pd(to, (1u << count) - 1, native);
+    }
+#else
     std::memcpy(to, &native, static_cast<size_t>(count) * sizeof(T));
+#endif
   }
   T operator[](int lane) const { return native[lane]; }
 
@@ -213,15 +229,40 @@ Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
 #endif
 }
 
-/// The smaller lane; NaN where either is NaN.
+/// The smaller lane; NaN where either is NaN. The processor's own minimum gives b where a is NaN.
 template <class T>
 Vec<T> minimum(Vec<T> a, Vec<T> b) {
+#if defined(__AVX512F__)
+  // maskz: g++ 12 warns of the undefined operand inside the others.
+  if constexpr (sizeof(T) == 4) {
+    const __m512 smaller = _mm512_maskz_min_ps(0xffff, a.native, b.native);
+    return Vec<T>(_mm512_mask_mov_ps(smaller, _mm512_cmp_ps_mask(a.native, a.native, _CMP_UNORD_Q),
+                                     a.native));
+  } else {
+    const __m512d smaller = _mm512_maskz_min_pd(0xff, a.native, b.native);
+    return Vec<T>(_mm512_mask_mov_pd(smaller, _mm512_cmp_pd_mask(a.native, a.native, _CMP_UNORD_Q),
+                                     a.native));
+  }
+#else
   return select((a < b) | (a != a), a, b);
+#endif
 }
 /// The larger lane; NaN where either is NaN.
 template <class T>
 Vec<T> maximum(Vec<T> a, Vec<T> b) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    const __m512 larger = _mm512_maskz_max_ps(0xffff, a.native, b.native);
+    return Vec<T>(
+        _mm512_mask_mov_ps(larger, _mm512_cmp_ps_mask(a.native, a.native, _CMP_UNORD_Q), a.native));
+  } else {
+    const __m512d larger = _mm512_maskz_max_pd(0xff, a.native, b.native);
+    return Vec<T>(
+        _mm512_mask_mov_pd(larger, _mm512_cmp_pd_mask(a.native, a.native, _CMP_UNORD_Q), a.native));
+  }
+#else
   return select((a > b) | (a != a), a, b);
+#endif
 }
 
 /// Sum of the lanes by halves (a tree), so that the order does not depend on the lane count alone.
