@@ -1,9 +1,11 @@
 // The untyped part of the pointwise loop.
 //
-// Order: threads claim ranges of elements; TensorIterator gives each range as 2-d strided pieces;
-// a piece is worked off in blocks of at most kBlockBytes per operand, rows of a short inner
-// dimension joined into one block. 4 KiB a buffer keeps five operands (16 KiB of buffers and the
-// lines they come from) inside a 32 KiB L1.
+// Order: threads claim ranges of elements; TensorIterator gives each range as 2-d strided pieces.
+// Where every operand is contiguous in a row, or one number in it, the inner loop takes the piece as
+// it is. Otherwise it is worked off in blocks of at most kBlockBytes per operand, rows of a short
+// inner dimension joined into one block. 4 KiB a buffer keeps five operands (16 KiB of buffers and
+// the lines they come from) inside a 32 KiB L1. A large result is computed a KiB at a time and
+// written past the caches (loops/stream.h).
 #include "loops/pointwise.h"
 
 #include <algorithm>
