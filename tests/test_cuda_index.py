@@ -194,3 +194,19 @@ def test_an_index_out_of_range_is_reported_and_touches_nothing(
     with pytest.raises(IndexError, match=f"index {bad} is out of bounds for a dimension of size 4"):
         family.run(name, (torch.uint32, torch.int64), operands, integers)
     assert found.tensor.tolist() == [x[0].item(), -1.0, x[3].item()]
+
+
+MODES = {"prod": 2, "amax": 3, "amin": 4}
+
+
+@pytest.mark.parametrize("reduce", list(MODES))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.uint8])
+def test_scatter_reduce(family: Family, dtype: torch.dtype, reduce: str) -> None:
+    torch.manual_seed(0)
+    x = (torch.rand(4, 5) * 9).to(dtype)
+    index, source = torch.randint(0, 4, (6, 5)), (torch.rand(6, 5) * 9).to(dtype)
+    if dtype.is_floating_point and reduce != "prod":
+        source[2, 3] = float("nan")
+    found = guarded(x)
+    family.run("scatter", (dtype, torch.int64), [found, index, source], [0, MODES[reduce]])
+    assert_near(found.tensor, x.scatter_reduce(0, index, source, reduce), 1e-5, reduce)

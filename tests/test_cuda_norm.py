@@ -129,3 +129,24 @@ def test_batch_norm_with_given_statistics(family: Family) -> None:
         block=(16, 1),
     )
     assert_near(to.tensor, gradient * (scale * weight)[None, :, None], 1e-5, "")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_running_statistics(family: Family, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = 2 + torch.randn(3, 4, 5, dtype=dtype)
+    mean, variance = x.mean((0, 2)), x.var((0, 2), unbiased=False)
+    running = [Guarded((4,), dtype) for _ in range(2)]
+    expected = [torch.rand(4, dtype=dtype) for _ in range(2)]
+    for ours, theirs in zip(running, expected, strict=True):
+        ours.tensor.copy_(theirs)
+    torch.nn.functional.batch_norm(x, *expected, training=True, momentum=0.3)
+    scale = Guarded((4,), dtype)
+    tensors = [scale, mean, variance, *running]
+    family.run("norm_finish", (dtype,), tensors, [4, 15], [EPSILON, 0.3])
+    assert_near(scale.tensor, (variance + EPSILON).rsqrt(), TOLERANCE[dtype], "1 / deviation")
+    for ours, theirs in zip(running, expected, strict=True):
+        assert_near(ours.tensor, theirs, TOLERANCE[dtype], "running statistics")
+    # Given statistics: only the scale is wanted, and no variance and no epsilon make it infinite.
+    family.run("norm_finish", (dtype,), [scale, None, torch.zeros(4, dtype=dtype)], [4], [0.0])
+    assert bool(scale.tensor.isinf().all())

@@ -103,7 +103,7 @@ def test_sgd(family: Family, named: dict[str, Any]) -> None:
 def test_adagrad(family: Family) -> None:
     torch.manual_seed(0)
     params = [torch.randn(s).requires_grad_() for s in SIZES]
-    ours = [[p.detach().clone(), None, torch.full_like(p, 0.1)] for p in params]
+    ours = [[p.detach().clone(), None, torch.full_like(p, 0.1), None, None] for p in params]
     optimizer = torch.optim.Adagrad(
         params,
         lr=0.1,
@@ -117,7 +117,67 @@ def test_adagrad(family: Family) -> None:
             p.grad = torch.randn_like(p)
             mine[1] = p.grad.clone()
         optimizer.step()
-        numbers = [0.1 / (1 + step * 0.01), 0, 0, 0.1, 1e-10]
-        launch(family, "adagrad", torch.float32, ours, [0], numbers)
+        numbers = [0.1, 0, 0, 0.1, 1e-10, 0, 0, 0.01]
+        count = torch.tensor(float(step + 1))
+        launch(family, "adagrad", torch.float32, [[*mine, count] for mine in ours], [0], numbers)
     for p, mine in zip(params, ours, strict=True):
         assert_near(mine[0], p.detach(), 1e-5, "")
+
+
+def test_unscaling_and_the_scale(family: Family) -> None:
+    """amp: gradients are multiplied, an infinite one is noted, and the scale follows."""
+    grads = [torch.randn(s) for s in SIZES]
+    expected = [g * 0.25 for g in grads]
+    found, scale = torch.zeros(()), torch.tensor(0.25)
+    words = torch.tensor([[g.data_ptr(), 0, 0, 0, 0, 0, g.numel(), 0] for g in grads])
+    table = torch.tensor(
+        [(i, start) for i, g in enumerate(grads) for start in range(0, g.numel(), CHUNK)]
+    )
+    options: dict[str, Any] = {
+        "grid": (len(table),),
+        "block": (128,),
+        "beside": grads,
+        "tables": [words],
+    }
+    family.run("unscale", (torch.float32,), [words, table, scale, found], **options)
+    assert all(torch.equal(a, b) for a, b in zip(grads, expected, strict=True))
+    assert found.item() == 0
+    grads[1][3, 7] = float("inf")
+    family.run("unscale", (torch.float32,), [words, table, scale, found], **options)
+    assert found.item() == 1
+
+    scale, steps = torch.tensor(8.0), torch.tensor(1, dtype=torch.int32)
+    tensors = [scale, steps, found]
+    family.run("update_scale", (torch.float32,), tensors, [2], [2.0, 0.5], grid=(1,), block=(1,))
+    assert (scale.item(), steps.item()) == (4.0, 0)
+    found.zero_()
+    for grown in ((4.0, 1), (8.0, 0)):
+        family.run(
+            "update_scale", (torch.float32,), tensors, [2], [2.0, 0.5], grid=(1,), block=(1,)
+        )
+        assert (scale.item(), steps.item()) == grown
+
+
+def test_a_step_with_a_scale_and_one_that_overflowed(family: Family) -> None:
+    torch.manual_seed(0)
+    param, grad = torch.randn(40), torch.randn(40)
+    words = torch.tensor([[param.data_ptr(), grad.data_ptr(), 0, 0, 0, 0, 40, 0]])
+    table, scale = torch.tensor([(0, 0)]), torch.tensor(4.0)
+    expected, gradient = param - 0.1 * grad / 4, grad / 4
+    for found in (torch.ones(()), torch.zeros(())):
+        before = param.clone()
+        family.run(
+            "sgd",
+            (torch.float32,),
+            [words, table, scale, found],
+            [0] * 5,
+            [0.1],
+            grid=(1,),
+            block=(64,),
+            beside=[param, grad],
+            tables=[words],
+        )
+        if found.item() == 1:
+            assert torch.equal(param, before)
+    assert_near(param, expected, 1e-6, "parameter")
+    assert_near(grad, gradient, 1e-6, "gradient")

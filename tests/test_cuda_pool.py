@@ -110,3 +110,37 @@ def test_adaptive_average_pool(family: Family, dtype: torch.dtype) -> None:
             to = Guarded(x.shape, dtype)
             family.run("adaptive_average_pool_backward", (dtype,), [to, gradient], given)
             assert_near(to.tensor, wanted, 2 * TOLERANCE[dtype], f"{size} to {out}")
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_adaptive_pools_of_more_dimensions(family: Family, dims: int) -> None:
+    dtype = torch.float32
+    for size, out in (((5, 7, 4), (3, 2, 4)), ((2, 3, 3), (5, 4, 3)), ((6, 1, 9), (1, 1, 2))):
+        x = torch.randn(2, 3, *size[:dims]).requires_grad_()
+        y = getattr(functional, f"adaptive_avg_pool{dims}d")(x, out[:dims])
+        given = geometry(x, y, dims, {"kernel_size": 1})
+        found = Guarded(y.shape, dtype)
+        family.run("adaptive_average_pool", (dtype,), [found, x.detach()], given)
+        assert_near(found.tensor, y.detach(), 1e-5, f"{size} to {out}")
+        gradient = torch.randn(y.shape)
+        (wanted,) = torch.autograd.grad(y, x, gradient)
+        to = Guarded(x.shape, dtype)
+        family.run("adaptive_average_pool_backward", (dtype,), [to, gradient], given)
+        assert_near(to.tensor, wanted, 1e-5, f"{size} to {out}")
+
+        pool = getattr(functional, f"adaptive_max_pool{dims}d")
+        y, places = pool(x.detach(), out[:dims], return_indices=True)
+        where = Guarded(y.shape, torch.int64)
+        family.run("adaptive_max_pool", (dtype,), [found, where, x.detach()], given)
+        assert torch.equal(found.tensor, y)
+        assert torch.equal(where.tensor, places)
+
+
+def test_max_pool_of_integers(family: Family) -> None:
+    x = torch.randint(-9, 9, (1, 2, 6, 6))
+    y, places = functional.max_pool2d(x, 3, 2, 1, return_indices=True)
+    named = {"kernel_size": 3, "stride": 2, "padding": 1}
+    found, where = Guarded(y.shape, torch.int64), Guarded(y.shape, torch.int64)
+    family.run("max_pool", (torch.int64,), [found, where, x], geometry(x, y, 2, named))
+    assert torch.equal(found.tensor, y)
+    assert torch.equal(where.tensor, places)

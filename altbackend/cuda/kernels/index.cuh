@@ -26,19 +26,16 @@ ALT_FN int64_t checked(I i, int64_t size, bool wraps = true) {
   return given < 0 ? given + size : given;
 }
 
-/// *to += x by compare and swap on the aligned word that holds it.
-template <class T>
-ALT_FN void atomic_add(T* to, T x) {
-  if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>) {
-    atomicAdd(to, x);
-  } else if constexpr (sizeof(T) == 8) {
+/// *to = combine(*to) by compare and swap on the aligned word that holds it.
+template <class T, class Combine>
+ALT_FN void atomic_update(T* to, Combine combine) {
+  if constexpr (sizeof(T) == 8) {
     using Word = unsigned long long;
     Word* word = reinterpret_cast<Word*>(to);
     Word seen = *word;
     for (;;) {
-      const T sum =
-          convert<T>(convert<opmath_t<T>>(__builtin_bit_cast(T, seen)) + convert<opmath_t<T>>(x));
-      const Word found = atomicCAS(word, seen, __builtin_bit_cast(Word, sum));
+      const T next = combine(__builtin_bit_cast(T, seen));
+      const Word found = atomicCAS(word, seen, __builtin_bit_cast(Word, next));
       if (found == seen) return;
       seen = found;
     }
@@ -51,14 +48,8 @@ ALT_FN void atomic_add(T* to, T x) {
     for (;;) {
       using Bits = std::make_unsigned_t<std::conditional_t<
           sizeof(T) == 1, int8_t, std::conditional_t<sizeof(T) == 2, int16_t, int32_t>>>;
-      const T held = __builtin_bit_cast(T, static_cast<Bits>((seen & mask) >> shift));
-      T sum;
-      if constexpr (std::is_same_v<T, bool>) {
-        sum = held || x;
-      } else {
-        sum = convert<T>(convert<opmath_t<T>>(held) + convert<opmath_t<T>>(x));
-      }
-      const unsigned bits = static_cast<unsigned>(__builtin_bit_cast(Bits, sum)) << shift;
+      const T next = combine(__builtin_bit_cast(T, static_cast<Bits>((seen & mask) >> shift)));
+      const unsigned bits = static_cast<unsigned>(__builtin_bit_cast(Bits, next)) << shift;
       const unsigned found = atomicCAS(word, seen, (seen & ~mask) | bits);
       if (found == seen) return;
       seen = found;
@@ -66,7 +57,51 @@ ALT_FN void atomic_add(T* to, T x) {
   }
 }
 
-enum Integers { kDim, kAdds, kSizes = 2, kStrides = 10 };
+/// What becomes of an element that an index names; all but the first by atomics.
+enum Mode { kAssign, kAdd, kMultiply, kMaximum, kMinimum };
+
+template <class T>
+ALT_FN T combined(Mode mode, T held_given, T x_given) {
+  using A = opmath_t<T>;
+  const A held = convert<A>(held_given), x = convert<A>(x_given);
+  if constexpr (std::is_same_v<T, bool>) {
+    return mode == kMultiply || mode == kMinimum ? held && x : held || x;
+  } else {
+    if (mode == kMultiply) return convert<T>(static_cast<A>(held * x));
+    if (mode == kMaximum) return convert<T>(maximum(held, x));
+    if (mode == kMinimum) return convert<T>(minimum(held, x));
+    return convert<T>(static_cast<A>(held + x));
+  }
+}
+
+template <class T>
+ALT_FN void atomic_add(T* to, T x) {
+  if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>) {
+    atomicAdd(to, x);
+  } else {
+    atomic_update(to, [&](T held) { return combined(kAdd, held, x); });
+  }
+}
+
+template <class T>
+ALT_FN void assign_or_add(Mode mode, T* to, T x) {
+  if (mode == kAssign) {
+    *to = x;
+  } else {
+    atomic_add(to, x);
+  }
+}
+
+template <class T>
+ALT_FN void update(Mode mode, T* to, T x) {
+  if (mode <= kAdd) {
+    assign_or_add(mode, to, x);
+  } else {
+    atomic_update(to, [&](T held) { return combined(mode, held, x); });
+  }
+}
+
+enum Integers { kDim, kMode, kSizes = 2, kStrides = 10 };
 
 /// The offset of element i of `shape` in a tensor with `strides` of the same dimensions, but for
 /// dimension `dim`, where `at` is its coordinate.
@@ -105,7 +140,7 @@ ALT_FN void gather(const KernelArgs& a) {
   }
 }
 
-/// self[index[i, j], j] = source[i, j], or += where kAdds. tensors: self, index, source (of no
+/// self[index[i, j], j] = source[i, j], or what kMode says. tensors: self, index, source (of no
 /// dimensions: one number for all).
 template <class T, class I>
 ALT_FN void scatter(const KernelArgs& a) {
@@ -118,11 +153,7 @@ ALT_FN void scatter(const KernelArgs& a) {
     if (at < 0) continue;
     const T x = data_of<T>(source)[index::offset_with(indices, source, i, -1, 0)];
     T* to = data_of<T>(self) + index::offset_with(indices, self, i, dim, at);
-    if (a.integers[index::kAdds] != 0) {
-      index::atomic_add(to, x);
-    } else {
-      *to = x;
-    }
+    index::update(static_cast<index::Mode>(a.integers[index::kMode]), to, x);
   }
 }
 
@@ -155,7 +186,8 @@ ALT_FN void index_get(const KernelArgs& a) {
   }
 }
 
-/// self[i0, i1, ...] = values, or += where kAdds. tensors: self (as above), values, indices.
+/// self[i0, i1, ...] = values, or += where kMode is kAdd. tensors: self (as above), values,
+/// indices.
 template <class T, class I>
 ALT_FN void index_put(const KernelArgs& a) {
   const TensorArgs &self = a.tensors[0], &values = a.tensors[1];
@@ -165,11 +197,7 @@ ALT_FN void index_put(const KernelArgs& a) {
     if (extra < 0) continue;
     const T x = data_of<T>(values)[offset_at(values, i)];
     T* to = data_of<T>(self) + offset_at(self, i) + extra;
-    if (a.integers[index::kAdds] != 0) {
-      index::atomic_add(to, x);
-    } else {
-      *to = x;
-    }
+    index::assign_or_add(static_cast<index::Mode>(a.integers[index::kMode]), to, x);
   }
 }
 

@@ -85,7 +85,7 @@ ALT_FN opmath_t<T> or_else(const TensorArgs& a, int64_t i, opmath_t<T> missing) 
 }
 }  // namespace norm
 
-/// The mean and 1 / sqrt(variance + epsilon), or the variance itself where epsilon is negative.
+/// The mean and 1 / sqrt(variance + epsilon), or the variance itself where epsilon is NaN.
 /// tensors: mean, 1 / deviation (of S), input. A row of lanes for each.
 template <class S, class T>
 ALT_FN void norm_moments(const KernelArgs& a) {
@@ -107,7 +107,7 @@ ALT_FN void norm_moments(const KernelArgs& a) {
   const A epsilon = static_cast<A>(a.numbers[norm::kEpsilon]);
   data_of<S>(a.tensors[0])[lanes.row] = convert<S>(acc.mean);
   data_of<S>(a.tensors[1])[lanes.row] =
-      convert<S>(epsilon < A(0) ? variance : A(1) / math::sqrt(variance + epsilon));
+      convert<S>(epsilon != epsilon ? variance : A(1) / math::sqrt(variance + epsilon));
 }
 
 /// tensors: output, input, mean, 1 / deviation, weight, bias. A thread an element.
@@ -195,6 +195,38 @@ ALT_FN void norm_weight_backward(const KernelArgs& a) {
   if (!exists || lanes.lane != 0) return;
   if (a.tensors[0].data != nullptr) data_of<S>(a.tensors[0])[lanes.row] = convert<S>(weight);
   if (a.tensors[1].data != nullptr) data_of<S>(a.tensors[1])[lanes.row] = convert<S>(bias);
+}
+
+namespace norm {
+enum Finish { kFinishChannels, kFinishCount };
+enum FinishNumbers { kFinishEpsilon, kMomentum };
+}  // namespace norm
+
+/// From the variances of batch norm's channels their 1 / deviation, and the running statistics.
+/// tensors: 1 / deviation, mean (for the running mean) or none, variance, running mean and running
+/// variance, or none. kFinishCount is the number of elements of a channel.
+template <class S>
+ALT_FN void norm_finish(const KernelArgs& a) {
+  using A = opmath_t<S>;
+  const double momentum = a.numbers[norm::kMomentum], epsilon = a.numbers[norm::kFinishEpsilon];
+  const double count = static_cast<double>(a.integers[norm::kFinishCount]);
+  for (int64_t c = first_index(); c < a.integers[norm::kFinishChannels]; c += grid_step()) {
+    const double variance = static_cast<double>(convert<A>(data_of<S>(a.tensors[2])[c]));
+    // Where there is neither, 0, which is what stock gives in training.
+    const double scale = variance + epsilon == 0.0 && a.tensors[1].data != nullptr
+                             ? 0.0
+                             : 1.0 / math::sqrt(variance + epsilon);
+    data_of<S>(a.tensors[0])[c] = convert<S>(static_cast<A>(scale));
+    const auto update = [&](const TensorArgs& running, double value) {
+      if (running.data == nullptr) return;
+      S& held = data_of<S>(running)[c];
+      held = convert<S>(static_cast<A>(momentum * value +
+                                       (1.0 - momentum) * static_cast<double>(convert<A>(held))));
+    };
+    if (a.tensors[1].data == nullptr) continue;
+    update(a.tensors[3], static_cast<double>(convert<A>(data_of<S>(a.tensors[1])[c])));
+    update(a.tensors[4], variance * count / (count - 1.0));
+  }
 }
 
 }  // namespace alt::kernels

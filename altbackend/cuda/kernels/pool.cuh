@@ -1,4 +1,4 @@
-// Max and average pooling over one to three dimensions, and adaptive average pooling.
+// Max and average pooling over one to three dimensions, plain and adaptive.
 //
 // Planes (batch x channels) of D x H x W, contiguous; missing dimensions have size 1. The
 // backward passes walk the windows that hold an element instead of adding by atomics, so that
@@ -158,7 +158,8 @@ ALT_FN void average_pool(const KernelArgs& a) {
         }
       }
     }
-    return sum / static_cast<A>(divisor(g, p.z, p.y, p.x));
+    const auto over = static_cast<A>(divisor(g, p.z, p.y, p.x));
+    return over == A(0) ? A(0) : sum / over;  // a window that only padding is in
   });
 }
 
@@ -179,16 +180,35 @@ ALT_FN void average_pool_backward(const KernelArgs& a) {
 }
 
 namespace pool {
-/// Window `o` of an adaptive pooling: from floor(o in / out) to ceil((o + 1) in / out).
-ALT_FN int64_t adaptive_begin(int64_t o, int64_t in, int64_t out) {
-  return o * in / out;
-}
-ALT_FN int64_t adaptive_end(int64_t o, int64_t in, int64_t out) {
-  return ((o + 1) * in + out - 1) / out;
+/// The window of an adaptive pooling's output: from floor(o in / out) to ceil((o + 1) in / out).
+struct Window {
+  int64_t begin[3], end[3];
+
+  ALT_FN Window(const Geometry& g, int64_t z, int64_t y, int64_t x) {
+    const int64_t at[3] = {z, y, x};
+    for (int d = 0; d < 3; ++d) {
+      const int64_t in = g(kIn, d), out = g(kOut, d);
+      begin[d] = at[d] * in / out;
+      end[d] = ((at[d] + 1) * in + out - 1) / out;
+    }
+  }
+  ALT_FN int64_t size() const {
+    return (end[0] - begin[0]) * (end[1] - begin[1]) * (end[2] - begin[2]);
+  }
+};
+
+/// body(place in the input's plane) for the elements of a window, in order.
+template <class Body>
+ALT_FN void for_elements(const Geometry& g, const Window& w, Body&& body) {
+  for (int64_t z = w.begin[0]; z < w.end[0]; ++z) {
+    for (int64_t y = w.begin[1]; y < w.end[1]; ++y) {
+      for (int64_t x = w.begin[2]; x < w.end[2]; ++x) body((z * g(kIn, 1) + y) * g(kIn, 2) + x);
+    }
+  }
 }
 }  // namespace pool
 
-/// Over the last two dimensions. tensors: output, input.
+/// tensors: output, input.
 template <class T>
 ALT_FN void adaptive_average_pool(const KernelArgs& a) {
   using namespace pool;
@@ -196,15 +216,10 @@ ALT_FN void adaptive_average_pool(const KernelArgs& a) {
   const Geometry g(a);
   for_places<T>(a, kOut, [&](const Place& p, int64_t) {
     const T* from = data_of<T>(a.tensors[1]) + p.plane * g.in_size();
-    const int64_t y0 = adaptive_begin(p.y, g(kIn, 1), g(kOut, 1));
-    const int64_t y1 = adaptive_end(p.y, g(kIn, 1), g(kOut, 1));
-    const int64_t x0 = adaptive_begin(p.x, g(kIn, 2), g(kOut, 2));
-    const int64_t x1 = adaptive_end(p.x, g(kIn, 2), g(kOut, 2));
+    const Window window(g, p.z, p.y, p.x);
     A sum(0);
-    for (int64_t y = y0; y < y1; ++y) {
-      for (int64_t x = x0; x < x1; ++x) sum += convert<A>(from[y * g(kIn, 2) + x]);
-    }
-    return sum / static_cast<A>((y1 - y0) * (x1 - x0));
+    for_elements(g, window, [&](int64_t at) { sum += convert<A>(from[at]); });
+    return sum / static_cast<A>(window.size());
   });
 }
 
@@ -216,20 +231,48 @@ ALT_FN void adaptive_average_pool_backward(const KernelArgs& a) {
   const Geometry g(a);
   for_places<T>(a, kIn, [&](const Place& p, int64_t) {
     const T* gradient = data_of<T>(a.tensors[1]) + p.plane * g.out_size();
-    const int64_t in_y = g(kIn, 1), in_x = g(kIn, 2), out_y = g(kOut, 1), out_x = g(kOut, 2);
+    const int64_t at[3] = {p.z, p.y, p.x};
+    int64_t first[3], last[3];
+    // The windows that hold the element: those that end behind it and do not begin behind it.
+    for (int d = 0; d < 3; ++d) {
+      const int64_t in = g(kIn, d), out = g(kOut, d);
+      first[d] = at[d] * out / in;
+      last[d] = earlier(((at[d] + 1) * out + in - 1) / in, out);
+    }
     A sum(0);
-    // Windows overlap by less than one: the search begins where the element would be scaled to.
-    for (int64_t y = p.y * out_y / in_y; y < out_y && adaptive_begin(y, in_y, out_y) <= p.y; ++y) {
-      const int64_t y0 = adaptive_begin(y, in_y, out_y), y1 = adaptive_end(y, in_y, out_y);
-      if (y1 <= p.y) continue;
-      for (int64_t x = p.x * out_x / in_x; x < out_x && adaptive_begin(x, in_x, out_x) <= p.x;
-           ++x) {
-        const int64_t x0 = adaptive_begin(x, in_x, out_x), x1 = adaptive_end(x, in_x, out_x);
-        if (x1 <= p.x) continue;
-        sum += convert<A>(gradient[y * out_x + x]) / static_cast<A>((y1 - y0) * (x1 - x0));
+    for (int64_t z = first[0]; z < last[0]; ++z) {
+      for (int64_t y = first[1]; y < last[1]; ++y) {
+        for (int64_t x = first[2]; x < last[2]; ++x) {
+          const Window window(g, z, y, x);
+          sum += convert<A>(gradient[(z * g(kOut, 1) + y) * g(kOut, 2) + x]) /
+                 static_cast<A>(window.size());
+        }
       }
     }
     return sum;
+  });
+}
+
+/// The first of equal elements, the last of several NaNs. tensors: output, places (int64, in the
+/// plane), input.
+template <class T>
+ALT_FN void adaptive_max_pool(const KernelArgs& a) {
+  using namespace pool;
+  using A = opmath_t<T>;
+  const Geometry g(a);
+  for_places<T>(a, kOut, [&](const Place& p, int64_t i) {
+    const T* from = data_of<T>(a.tensors[2]) + p.plane * g.in_size();
+    A best(0);
+    int64_t where = -1;
+    for_elements(g, Window(g, p.z, p.y, p.x), [&](int64_t at) {
+      const A value = convert<A>(from[at]);
+      if (where < 0 || value > best || is_nan(value)) {
+        best = value;
+        where = at;
+      }
+    });
+    data_of<int64_t>(a.tensors[1])[i] = where;
+    return best;
   });
 }
 

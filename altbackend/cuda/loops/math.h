@@ -129,6 +129,14 @@ ALT_FN double fma(double a, double b, double c) {
   return ::fma(a, b, c);
 }
 
+/// Integers are multiplied and added without sign, so that what overflows wraps around.
+template <class T>
+  requires(std::is_integral_v<T>)
+ALT_FN T fma(T a, T b, T c) {
+  return static_cast<T>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b) +
+                        static_cast<uint64_t>(c));
+}
+
 ALT_FN bool any(bool condition) {
   return condition;
 }
