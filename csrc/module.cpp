@@ -6,6 +6,7 @@
 #include <string>
 
 #include "dispatch/counters.h"
+#include "kernels/cuda/bindings.h"
 #include "loops/cuda/bindings.h"
 #include "runtime/bindings.h"
 
@@ -82,6 +83,7 @@ py::list report() {
 PYBIND11_MODULE(_C, m) {
   alt::bind_runtime(m);
   alt::cuda::bind_launches(m);
+  alt::kernels::cuda::bind();
   alt::set_call_site_function(&python_call_site);
   m.def("fallback_report", &report);
   m.def("reset_fallback_report", &alt::reset_fallback_report);

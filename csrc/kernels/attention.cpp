@@ -18,6 +18,7 @@
 #include <optional>
 #include <tuple>
 
+#include "kernels/operands.h"
 #include "loops/dtype.h"
 
 namespace alt::kernels {
@@ -134,7 +135,7 @@ std::tuple<Tensor, Tensor, Tensor> transform_bias_rescale_qkv(const Tensor& qkv,
                                                               int64_t num_heads) {
   const int64_t width = qkv_bias.size(0) / 3;
   TORCH_CHECK(width % num_heads == 0, "Expected D % num_head == 0 to be true, but got false.");
-  visit<FloatingAndHalfTypes>(qkv.scalar_type(), "transform_bias_rescale_qkv", []<class T>() {});
+  check_type<FloatingAndHalfTypes>(qkv.scalar_type(), "transform_bias_rescale_qkv");
   const auto parts = qkv.add(qkv_bias).chunk(3, -1);
   const auto heads = [&](size_t i) { return split_heads(parts[i].contiguous(), num_heads); };
   const double scale = 1 / std::sqrt(static_cast<double>(width / num_heads));

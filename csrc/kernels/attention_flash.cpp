@@ -8,6 +8,8 @@
 //
 // The gradient recomputes the probabilities from the logarithm of the sum of exponentials.
 #include "kernels/attention_flash.h"
+#include "dispatch/host_call.h"
+#include "kernels/cuda/attention.h"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_fused_sdp_choice_native.h>
@@ -294,6 +296,10 @@ Tensor with_dense_width(const Tensor& t) {
 int64_t fused_sdp_choice(const Tensor& query, const Tensor& key, const Tensor& value,
                          const OptionalTensor& mask, double dropout_p, bool is_causal,
                          std::optional<double> scale, bool enable_gqa) {
+  constexpr int64_t kMath = 0;  // sdp::SDPBackend
+  if (alt::cuda::on_gpu() && query.dim() == 4 && key.dim() == 4 && !cuda::attends(query, key)) {
+    return kMath;
+  }
   return at::native::_fused_sdp_choice_cpp(query, key, value, mask, dropout_p, is_causal, scale,
                                            enable_gqa);
 }
@@ -303,10 +309,14 @@ std::tuple<Tensor, Tensor> flash_attention(const Tensor& query, const Tensor& ke
                                            const OptionalTensor& mask,
                                            std::optional<double> scale) {
   check(query, key, value, dropout_p, mask);
+  if (alt::cuda::on_gpu() && !cuda::attends(query, key)) {
+    HostCall host("aten::_scaled_dot_product_flash_attention_for_cpu");
+    host.read(std::tie(query, key, value, mask));
+    return host.run([&] {
+      return kernels::flash_attention(query, key, value, dropout_p, is_causal, mask, scale);
+    });
+  }
   const Extents extents = attention_extents(query, key, value, is_causal);
-  Tensor held;
-  const Bias bias = bias_of(mask, extents, query.scalar_type(), held);
-
   const Tensor output = at::empty_like(query);
   const Tensor logsumexp = at::empty({extents.batch, extents.queries, extents.heads},
                                      query.options().dtype(opmath_dtype(query.scalar_type())))
@@ -317,6 +327,14 @@ std::tuple<Tensor, Tensor> flash_attention(const Tensor& query, const Tensor& ke
     return {output, logsumexp};
   }
   const Tensor q = with_dense_width(query), k = with_dense_width(key), v = with_dense_width(value);
+  if (alt::cuda::on_gpu()) {
+    const Tensor bias = cuda::attention_bias(mask, query, key);
+    cuda::attention_forward({q, k, v, bias, is_causal, attention_scale(query, scale)}, output,
+                            logsumexp);
+    return {output, logsumexp};
+  }
+  Tensor held;
+  const Bias bias = bias_of(mask, extents, query.scalar_type(), held);
   visit<FloatingAndHalfTypes>(query.scalar_type(), "flash_attention", [&]<class T>() {
     using A = opmath_t<T>;
     Forward<T>{extents,

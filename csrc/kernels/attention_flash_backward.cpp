@@ -12,7 +12,9 @@
 
 #include <tuple>
 
+#include "dispatch/host_call.h"
 #include "kernels/attention_flash.h"
+#include "kernels/cuda/attention.h"
 #include "loops/dtype.h"
 #include "runtime/thread_pool.h"
 
@@ -236,6 +238,14 @@ std::tuple<Tensor, Tensor, Tensor> flash_attention_backward(
     const Tensor& out, const Tensor& logsumexp, double /*dropout_p*/, bool is_causal,
     const OptionalTensor& mask, std::optional<double> scale) {
   if (!grad_out.defined()) return {};
+  if (alt::cuda::on_gpu() && !cuda::attends(query, key)) {
+    HostCall host("aten::_scaled_dot_product_flash_attention_for_cpu_backward");
+    host.read(std::tie(grad_out, query, key, value, out, logsumexp, mask));
+    return host.run([&] {
+      return kernels::flash_attention_backward(grad_out, query, key, value, out, logsumexp, 0,
+                                               is_causal, mask, scale);
+    });
+  }
   const Extents extents = attention_extents(query, key, value, is_causal);
   check_dtype(grad_out, query.scalar_type());
   check_dtype(out, query.scalar_type());
@@ -244,8 +254,6 @@ std::tuple<Tensor, Tensor, Tensor> flash_attention_backward(
               "scaled_dot_product_attention_flash_attention_backward: a gradient ",
               grad_out.sizes(), ", a result ", out.sizes(), " and sums ", logsumexp.sizes(),
               " do not belong to queries ", query.sizes());
-  Tensor held;
-  const Bias bias = bias_of(mask, extents, query.scalar_type(), held);
   const Tensor grad_query = gradient_of(query), grad_key = gradient_of(key),
                grad_value = gradient_of(value);
   if (extents.keys == 0) grad_query.zero_();
@@ -255,6 +263,15 @@ std::tuple<Tensor, Tensor, Tensor> flash_attention_backward(
   }
   const Tensor q = with_dense_width(query), k = with_dense_width(key), v = with_dense_width(value),
                o = with_dense_width(out), g = with_dense_width(grad_out);
+  if (alt::cuda::on_gpu()) {
+    if (extents.keys == 0 || extents.queries == 0) return {grad_query, grad_key, grad_value};
+    const Tensor bias = cuda::attention_bias(mask, query, key);
+    cuda::attention_backward({q, k, v, bias, is_causal, attention_scale(query, scale)}, o,
+                             logsumexp, g, grad_query, grad_key, grad_value);
+    return {grad_query, grad_key, grad_value};
+  }
+  Tensor held;
+  const Bias bias = bias_of(mask, extents, query.scalar_type(), held);
   visit<FloatingAndHalfTypes>(query.scalar_type(), "flash_attention_backward", [&]<class T>() {
     using A = opmath_t<T>;
     check_dtype(logsumexp, c10::CppTypeToScalarType<A>::value);

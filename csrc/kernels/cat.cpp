@@ -2,7 +2,7 @@
 //
 // Seen in memory order, `out` is `outer` rows, and a row is one piece of every tensor after the
 // other. Pieces are copied whole; tensors that are laid out otherwise, or have another dtype, go
-// through copy_ into a slice of `out`.
+// through copy_ into a slice of `out`, as all do on a GPU.
 #include <ATen/core/IListRef.h>
 #include <ATen/core/Tensor.h>
 
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "loops/stream.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -128,7 +129,8 @@ void cat(const at::ITensorListRef& tensors, int64_t dim, int64_t, bool all_conti
     return;
   }
   const bool whole_pieces = all_contiguous && all_same_dtype && out.is_contiguous(memory_format) &&
-                            out.scalar_type() == materialized[0].get().scalar_type();
+                            out.scalar_type() == materialized[0].get().scalar_type() &&
+                            !alt::cuda::on_gpu();
   if (!whole_pieces) {
     int64_t offset = 0;
     for (const at::Tensor& tensor : materialized) {

@@ -3,7 +3,8 @@
 // PyTorch's front-end has checked shapes, batched the input and padded "same" before it calls.
 // Floating types go to the matrix core (conv_gemm.cpp) or the direct kernel (conv_direct.cpp), half
 // types being converted where they are packed, integers to the loops of conv_loops.cpp. A
-// channels_last input or weight gives channels_last results, as in stock.
+// channels_last input or weight gives channels_last results, as in stock. The CUDA engine takes
+// part where images are convolved, behind the same checks (kernels/cuda/conv.h).
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -14,8 +15,11 @@
 #include <tuple>
 
 #include "kernels/conv.h"
+#include "kernels/cuda/conv.h"
+#include "kernels/operands.h"
 #include "loops/dtype.h"
 #include "loops/vec.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -148,6 +152,9 @@ void convolve(const conv::Geometry& geometry, bool transposed, const Tensor& sou
   if (out.numel() == 0) {
     return;
   }
+  if (alt::cuda::on_gpu()) {
+    return cuda::convolve(geometry, transposed, source, weight, bias, out);
+  }
   const Tensor w = packable(weight);
   visit<FloatingAndHalfTypes>(source.scalar_type(), kName, [&]<class S>() {
     const bool direct = conv::is_direct(geometry, transposed, Vec<opmath_t<S>>::size);
@@ -177,6 +184,7 @@ void convolve_to_weight(const conv::Geometry& geometry, const Tensor& large, con
     out.zero_();
     return;
   }
+  if (alt::cuda::on_gpu()) return cuda::convolve_to_weight(geometry, large, small, out);
   visit<FloatingAndHalfTypes>(large.scalar_type(), kName, [&]<class S>() {
     const bool direct = conv::is_direct(geometry, false, Vec<opmath_t<S>>::size);
     const bool last = !direct && (small.is_contiguous(at::MemoryFormat::ChannelsLast) ||
@@ -214,6 +222,11 @@ Tensor convolution(const Tensor& input, const Tensor& weight, const std::optiona
     convolve(geometry, transposed, input, weight, b, out);
     return out;
   }
+  check_type<IntegralTypes>(input.scalar_type(), kName);
+  if (alt::cuda::on_gpu()) {
+    cuda::convolve(geometry, transposed, input, weight, b, out);
+    return out;
+  }
   const Tensor x = input.contiguous(), w = weight.contiguous();
   const Tensor result = at::empty(sizes, input.options());
   visit<IntegralTypes>(x.scalar_type(), kName, [&]<class T>() {
@@ -232,7 +245,7 @@ std::tuple<Tensor, Tensor, Tensor> convolution_backward(const Tensor& grad_outpu
                                                         std::array<bool, 3> output_mask) {
   check_same_type(input, weight);
   check_window(weight.sizes(), stride, dilation, transposed, output_padding);
-  visit<FloatingAndHalfTypes>(input.scalar_type(), "slow_conv2d_cpu_grad_input", []<class T>() {});
+  check_type<FloatingAndHalfTypes>(input.scalar_type(), "slow_conv2d_cpu_grad_input");
   const at::MemoryFormat format = format_of(input, weight);
   const conv::Geometry geometry = geometry_of(input.sizes(), grad_output.sizes(), weight.sizes(),
                                               stride, padding, dilation, transposed, groups);
@@ -246,7 +259,9 @@ std::tuple<Tensor, Tensor, Tensor> convolution_backward(const Tensor& grad_outpu
     grad_weight = at::empty(weight.sizes(), weight.options(), format);
     convolve_to_weight(geometry, transposed ? grad : input, transposed ? input : grad, grad_weight);
   }
-  if (output_mask[2]) {
+  if (output_mask[2] && alt::cuda::on_gpu()) {
+    grad_bias = grad.transpose(0, 1).flatten(1).sum(1);
+  } else if (output_mask[2]) {
     const Tensor g = prepared(grad);
     const Tensor result = at::empty({grad.size(1)}, g.options());
     visit<FloatingTypes>(g.scalar_type(), kName, [&]<class T>() {

@@ -11,7 +11,9 @@
 #include <optional>
 #include <tuple>
 
+#include "kernels/cuda/dropout.h"
 #include "kernels/norm_lanes.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -30,6 +32,7 @@ Tensor masked_scale(const Tensor& values, const Tensor& mask, double kept) {
   const Tensor result = at::empty_like(values);
   visit<FloatingAndHalfTypes>(values.scalar_type(), "native_dropout", [&]<class T>() {
     const auto factor = noise<T>(kept);
+    if (alt::cuda::on_gpu()) return cuda::masked_scale(values, mask, factor, result);
     const T* from = values.const_data_ptr<T>();
     const bool* keep = mask.const_data_ptr<bool>();
     T* to = result.mutable_data_ptr<T>();

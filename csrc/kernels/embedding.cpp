@@ -12,8 +12,11 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/cuda/index.h"
 #include "kernels/embedding.h"
 #include "kernels/norm_lanes.h"
+#include "kernels/operands.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -40,6 +43,11 @@ Tensor embedding_dense_backward(const Tensor& grad_output, const Tensor& indices
               "embedding_dense_backward: grad_output of shape ", grad_output.sizes(),
               " does not belong to indices of shape ", indices.sizes());
   const Tensor index = indices.to(at::kLong).contiguous(), grad = grad_output.contiguous();
+  if (alt::cuda::on_gpu()) {
+    check_type<FloatingAndHalfTypes>(grad.scalar_type(), "embedding_backward");
+    return cuda::embedding_dense_backward(grad, index, num_weights, padding_idx,
+                                          scale_grad_by_freq);
+  }
   const Tensor grad_weight = at::empty({num_weights, width}, grad.options());
 
   visit<FloatingAndHalfTypes>(grad.scalar_type(), "embedding_backward", [&]<class T>() {

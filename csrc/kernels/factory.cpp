@@ -6,12 +6,16 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorIterator.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/linspace.h>
+#include <ATen/ops/pow.h>
 
 #include <cmath>
 #include <limits>
 
 #include "loops/dtype.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -145,6 +149,12 @@ at::Tensor& logspace_out(const at::Scalar& start_, const at::Scalar& end_, int64
       }
       return;
     }
+    if (alt::cuda::on_gpu()) {
+      const bool complex = target.is_complex();
+      const auto wide = complex ? target.scalar_type() : at::kDouble;
+      target.copy_(at::pow(base, at::linspace(start_, end_, steps, target.options().dtype(wide))));
+      return;
+    }
     visit<RealAndComplexTypes>(target.scalar_type(), "logspace_cpu", [&]<class T>() {
       // Real exponents and powers are double whatever the output is.
       using Wide = std::conditional_t<c10::is_complex<T>::value, T, double>;
@@ -175,6 +185,10 @@ at::Tensor& range_out(const at::Scalar& start_, const at::Scalar& end_, const at
     const auto size =
         static_cast<int64_t>(static_cast<double>(end - start) / static_cast<double>(step) + 1);
     fill_sequence(out, size, [&](at::Tensor& target) {
+      if (alt::cuda::on_gpu()) {
+        target.copy_(at::arange(size, target.options()).mul(step_).add(start_));
+        return;
+      }
       write_sequence<T>(
           static_cast<char*>(target.mutable_data_ptr()), sizeof(T), size,
           // Two roundings here: stock builds this one without fused instructions.
@@ -215,7 +229,9 @@ at::Tensor triangle_indices(const char* name, int64_t rows, int64_t cols,
               *layout);
   int64_t count = 0;
   for (int64_t r = 0; r < rows; ++r) count += std::max<int64_t>(last(r) - first(r), 0);
-  at::Tensor result = at::empty({2, count}, dtype, layout, device, pin_memory, std::nullopt);
+  const bool on_gpu = alt::cuda::on_gpu();  // written on the host all the same
+  at::Tensor result = at::empty({2, count}, dtype, layout, on_gpu ? at::Device(at::kCPU) : device,
+                                on_gpu ? std::nullopt : pin_memory, std::nullopt);
   visit<TypeList<int32_t, int64_t>>(result.scalar_type(), name, [&]<class T>() {
     T* row = result.mutable_data_ptr<T>();
     T* column = row + count;
@@ -226,7 +242,7 @@ at::Tensor triangle_indices(const char* name, int64_t rows, int64_t cols,
       }
     }
   });
-  return result;
+  return on_gpu ? result.to(c10::device_or_default(device)) : result;
 }
 
 }  // namespace

@@ -18,9 +18,11 @@
 #include <numeric>
 #include <vector>
 
+#include "kernels/cuda/array.h"
 #include "kernels/fft.h"
 #include "kernels/operands.h"
 #include "loops/dtype.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -276,6 +278,11 @@ Tensor fft_c2c(const Tensor& self, IntArrayRef dim, int64_t normalization, bool 
     refuse_no_lanes();
     return out;
   }
+  if (alt::cuda::on_gpu()) {
+    cuda::call_array("fft.c2c", {self}, {out},
+                     {{"dim", dim.vec()}, {"normalization", normalization}, {"forward", forward}});
+    return out;
+  }
   const double scale = scale_of(normalization, signal_numel(self, dim));
   complex_pass(self, out, dims.back(), forward, scale);
   for (size_t i = 0; i + 1 < dims.size(); ++i) {
@@ -299,6 +306,12 @@ Tensor fft_r2c(const Tensor& self, IntArrayRef dim, int64_t normalization, bool 
     refuse_no_lanes();
     return out;
   }
+  if (alt::cuda::on_gpu()) {
+    cuda::call_array(
+        "fft.r2c", {self}, {out},
+        {{"dim", dim.vec()}, {"normalization", normalization}, {"onesided", onesided}});
+    return out;
+  }
   const double scale = scale_of(normalization, signal_numel(self, dim));
   const Tensor first_half = out.narrow(last, 0, half);
   visit_real(self.scalar_type(), [&]<class T>() {
@@ -317,14 +330,21 @@ Tensor fft_r2c(const Tensor& self, IntArrayRef dim, int64_t normalization, bool 
 Tensor fft_c2r(const Tensor& self, IntArrayRef dim, int64_t normalization, int64_t last_dim_size) {
   check_complex(self);
   const int64_t last = dim.back();
-  const Tensor input =
-      dim.size() > 1 ? fft_c2c(self, dim.slice(0, dim.size() - 1), normalization, false) : self;
+  const Tensor input = dim.size() > 1 && !alt::cuda::on_gpu()
+                           ? fft_c2c(self, dim.slice(0, dim.size() - 1), normalization, false)
+                           : self;
   DimVector sizes(self.sizes());
   sizes[last] = last_dim_size;
   Tensor out = empty_result(input, sizes, last, c10::toRealValueType(self.scalar_type()));
   if (out.numel() == 0 || self.numel() == 0) {
     refuse_no_lanes();
     return out.zero_();
+  }
+  if (alt::cuda::on_gpu()) {  // all dimensions at once
+    cuda::call_array(
+        "fft.c2r", {self}, {out},
+        {{"dim", dim.vec()}, {"normalization", normalization}, {"last_size", last_dim_size}});
+    return out;
   }
   // A signal may come with more of its spectrum than the half that is read.
   const Tensor half = input.narrow(last, 0, last_dim_size / 2 + 1);

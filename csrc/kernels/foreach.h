@@ -12,7 +12,10 @@
 #include <array>
 #include <vector>
 
+#include "kernels/cuda/foreach.h"
 #include "kernels/multi_tensor.h"
+#include "ops/foreach.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 
@@ -73,6 +76,11 @@ bool in_one_pass(const Lists<N>& lists, const Factors& factors, bool in_place) {
 template <size_t N, class Op>
 void map_lists(at::TensorList to, const Lists<N>& lists, const Factors& factors, const Op& op) {
   const size_t count = to.size();
+  if (alt::cuda::on_gpu()) {
+    std::vector<double> each(count);
+    for (size_t i = 0; i < count; ++i) each[i] = factors[i];
+    return cuda::foreach_map(Op::kNumber, to, {lists.begin(), lists.end()}, each);
+  }
   std::vector<int64_t> sizes(count);
   std::vector<std::array<Slot, N + 1>> slots(count);
   for (size_t i = 0; i < count; ++i) {
@@ -87,7 +95,7 @@ void map_lists(at::TensorList to, const Lists<N>& lists, const Factors& factors,
         for_lanes<T>(n, [&](int64_t offset, auto lanes) {
           std::array<Vec<T>, N> x;
           for (size_t k = 0; k < N; ++k) x[k] = lanes.load(at[k] + offset);
-          lanes.store(at[N] + offset, op(x, factor));
+          lanes.store(at[N] + offset, op(x.data(), factor));
         });
       });
     };

@@ -10,54 +10,7 @@
 namespace alt::kernels {
 namespace {
 
-struct PlusFactor {
-  template <class V>
-  V operator()(const std::array<V, 1>& x, V factor) const {
-    return x[0] + factor;
-  }
-};
-struct MinusFactor {
-  template <class V>
-  V operator()(const std::array<V, 1>& x, V factor) const {
-    return x[0] - factor;
-  }
-};
-struct TimesFactor {
-  template <class V>
-  V operator()(const std::array<V, 1>& x, V factor) const {
-    return x[0] * factor;
-  }
-};
-struct OverFactor {
-  template <class V>
-  V operator()(const std::array<V, 1>& x, V factor) const {
-    return x[0] / factor;
-  }
-};
-struct PlusScaled {
-  template <class V>
-  V operator()(const std::array<V, 2>& x, V factor) const {
-    return fma(x[1], factor, x[0]);
-  }
-};
-struct MinusScaled {
-  template <class V>
-  V operator()(const std::array<V, 2>& x, V factor) const {
-    return fma(x[1], -factor, x[0]);
-  }
-};
-struct TimesOther {
-  template <class V>
-  V operator()(const std::array<V, 2>& x, V) const {
-    return x[0] * x[1];
-  }
-};
-struct OverOther {
-  template <class V>
-  V operator()(const std::array<V, 2>& x, V) const {
-    return x[0] / x[1];
-  }
-};
+using namespace ops::foreach;
 
 /// A tensor of no dimensions as a number; anything else is none, and PyTorch's function judges it.
 Factors factor_of(const at::Tensor& tensor, const at::Scalar& alpha = 1) {

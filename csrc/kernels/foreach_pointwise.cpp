@@ -14,92 +14,10 @@
 
 #include <cstring>
 
-#include "loops/math.h"
-
 namespace alt::kernels {
 namespace {
 
-struct Addcdiv {
-  template <class V>
-  V operator()(const std::array<V, 3>& x, V value) const {
-    return x[0] + value * x[1] / x[2];
-  }
-};
-struct Addcmul {
-  template <class V>
-  V operator()(const std::array<V, 3>& x, V value) const {
-    return x[0] + value * x[1] * x[2];
-  }
-};
-
-// From whichever end is nearer, so that weight 1 gives the end exactly.
-template <class V>
-V lerp(V start, V end, V weight) {
-  using T = typename V::value_type;
-  const V one(T(1)), difference = end - start;
-  return select(math::abs(weight) < V(T(0.5)), start + weight * difference,
-                end - difference * (one - weight));
-}
-struct Lerp {
-  template <class V>
-  V operator()(const std::array<V, 2>& x, V weight) const {
-    return lerp(x[0], x[1], weight);
-  }
-};
-struct LerpEach {
-  template <class V>
-  V operator()(const std::array<V, 3>& x, V) const {
-    return lerp(x[0], x[1], x[2]);
-  }
-};
-struct Sqrt {
-  template <class V>
-  V operator()(const std::array<V, 1>& x, V) const {
-    return math::sqrt(x[0]);
-  }
-};
-struct Neg {
-  template <class V>
-  V operator()(const std::array<V, 1>& x, V) const {
-    return -x[0];
-  }
-};
-struct Abs {
-  template <class V>
-  V operator()(const std::array<V, 1>& x, V) const {
-    return math::abs(x[0]);
-  }
-};
-struct Reciprocal {
-  template <class V>
-  V operator()(const std::array<V, 1>& x, V) const {
-    return V(typename V::value_type(1)) / x[0];
-  }
-};
-struct AtMostFactor {
-  template <class V>
-  V operator()(const std::array<V, 1>& x, V factor) const {
-    return minimum(x[0], factor);
-  }
-};
-struct AtLeastFactor {
-  template <class V>
-  V operator()(const std::array<V, 1>& x, V factor) const {
-    return maximum(x[0], factor);
-  }
-};
-struct AtMostOther {
-  template <class V>
-  V operator()(const std::array<V, 2>& x, V) const {
-    return minimum(x[0], x[1]);
-  }
-};
-struct AtLeastOther {
-  template <class V>
-  V operator()(const std::array<V, 2>& x, V) const {
-    return maximum(x[0], x[1]);
-  }
-};
+using namespace ops::foreach;
 
 /// A tensor of one dimension as a number a tensor; anything else is none, and PyTorch's function
 /// judges it.
@@ -116,7 +34,8 @@ Factors factors_of(const at::Tensor& tensor) {
 void foreach_zero_(at::TensorList self) {
   std::vector<int64_t> bytes;
   for (const at::Tensor& tensor : self) {
-    if (!tensor.is_privateuseone() || !tensor.is_non_overlapping_and_dense()) {
+    if (alt::cuda::on_gpu() || !tensor.is_privateuseone() ||
+        !tensor.is_non_overlapping_and_dense()) {
       return at::native::foreach_tensor_zero_slow_(self);
     }
     bytes.push_back(static_cast<int64_t>(tensor.nbytes()));

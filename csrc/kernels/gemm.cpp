@@ -5,6 +5,7 @@
 // column-major result is the product of the transposed operands), else in a contiguous buffer.
 // Half and BFloat16 are multiplied in float. The dispatcher lets lazily conjugated tensors through
 // to products, so they are resolved here. Numbers differ from stock's by the order of the sums.
+// The CUDA engine takes part where a product is computed, and not before (kernels/cuda/gemm.h).
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -15,9 +16,11 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/blas.h"
+#include "kernels/cuda/gemm.h"
+#include "kernels/gemm_operand.h"
 #include "kernels/operands.h"
 #include "loops/dtype.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -28,50 +31,6 @@ using at::Tensor;
 
 using GemmTypes = concat_t<IntegralTypes, FloatingAndComplexTypes>;
 using DotTypes = concat_t<GemmTypes, HalfTypes>;
-
-/// How the last two dimensions of a tensor lie in memory, in BLAS's terms.
-struct Layout {
-  bool readable;
-  bool transposed;
-  int64_t stride;
-};
-
-Layout layout_of(const Tensor& tensor) {
-  const int64_t rows = tensor.size(-2);
-  const int64_t columns = tensor.size(-1);
-  const int64_t row_stride = tensor.stride(-2);
-  const int64_t column_stride = tensor.stride(-1);
-  if ((column_stride == 1 || columns <= 1) &&
-      (row_stride >= std::max<int64_t>(columns, 1) || rows <= 1)) {
-    return {true, false, rows <= 1 ? std::max<int64_t>(columns, 1) : row_stride};
-  }
-  if ((row_stride == 1 || rows <= 1) &&
-      (column_stride >= std::max<int64_t>(rows, 1) || columns <= 1)) {
-    return {true, true, columns <= 1 ? std::max<int64_t>(rows, 1) : column_stride};
-  }
-  return {false, false, 0};
-}
-
-/// A batch of matrices for BLAS; owns the copy where one was needed.
-struct Operand {
-  explicit Operand(const Tensor& given)
-      : tensor(given.is_conj() || given.is_neg() ? given.resolve_conj().resolve_neg() : given),
-        layout(layout_of(tensor)) {
-    if (!layout.readable) {
-      tensor = tensor.contiguous();
-      layout = layout_of(tensor);
-    }
-  }
-
-  template <class T>
-  blas::Matrix<T> matrix(int64_t batch = 0) const {
-    const int64_t offset = tensor.dim() == 3 ? batch * tensor.stride(0) : 0;
-    return {tensor.const_data_ptr<T>() + offset, layout.stride, layout.transposed};
-  }
-
-  Tensor tensor;
-  Layout layout;
-};
 
 /// Sets `out` to beta * out: what is left of a product whose inner dimension is empty.
 void scale(const Tensor& out, const Scalar& beta) {
@@ -85,13 +44,13 @@ void scale(const Tensor& out, const Scalar& beta) {
 /// gemm(m, n, k, a, b, c, c_stride) for each matrix of a row-major `out`; two or three dimensions.
 template <class T, class C, class Gemm>
 void for_batches(const Tensor& out, const Tensor& a, const Tensor& b, Gemm&& gemm) {
-  const Operand left(a);
-  const Operand right(b);
+  const MatrixOperand left(a);
+  const MatrixOperand right(b);
   const int64_t batches = out.dim() == 3 ? out.size(0) : 1;
   const int64_t m = out.size(-2);
   const int64_t n = out.size(-1);
   const int64_t k = a.size(-1);
-  const int64_t out_stride = layout_of(out).stride;
+  const int64_t out_stride = matrix_layout(out).stride;
   const int64_t batch_stride = out.dim() == 3 ? out.stride(0) : 0;
   C* data = out.mutable_data_ptr<C>();
   const auto product = [&](int64_t begin, int64_t end) {
@@ -139,7 +98,7 @@ void multiply_into(const Tensor& out, const Tensor& a, const Tensor& b, const Sc
                    const Scalar& alpha, const char* name) {
   const at::ScalarType wide = opmath_dtype(out.scalar_type());
   const bool is_half = wide == at::kFloat && out.scalar_type() != at::kFloat;
-  if (is_half) {
+  if (is_half && !alt::cuda::on_gpu()) {
     const Tensor buffer = beta.toComplexDouble() == 0.0
                               ? at::empty(out.sizes(), out.options().dtype(wide))
                               : out.to(wide).contiguous();
@@ -153,7 +112,7 @@ void multiply_into(const Tensor& out, const Tensor& a, const Tensor& b, const Sc
     out.copy_(buffer);
     return;
   }
-  const Layout layout = layout_of(out);
+  const MatrixLayout layout = matrix_layout(out);
   if (layout.readable && layout.transposed && !out.is_conj() && !out.is_neg()) {
     return multiply_into(out.transpose(-2, -1), b.transpose(-2, -1), a.transpose(-2, -1), beta,
                          alpha, name);
@@ -165,6 +124,7 @@ void multiply_into(const Tensor& out, const Tensor& a, const Tensor& b, const Sc
     out.copy_(buffer);
     return;
   }
+  if (alt::cuda::on_gpu()) return cuda::multiply(out, a, b, beta, alpha, name);
   visit<GemmTypes>(out.scalar_type(), name,
                    [&]<class T>() { multiply<T>(out, a, b, beta, alpha); });
 }
@@ -175,7 +135,7 @@ void broadcast_into(const Tensor& out, const Tensor& self) {
   const bool rows = self.dim() == 1 && self.size(0) == out.size(-1) && self.is_contiguous() &&
                     out.is_contiguous() && self.scalar_type() == out.scalar_type() &&
                     !self.is_conj() && !self.is_neg() && !out.is_conj() && !out.is_neg();
-  if (!rows) {
+  if (!rows || alt::cuda::on_gpu()) {
     out.copy_(self.expand(out.sizes()));
     return;
   }
@@ -305,6 +265,10 @@ Tensor dot(const Tensor& self, const Tensor& tensor) {
   const Tensor x = self.resolve_conj().resolve_neg();
   const Tensor y = tensor.resolve_conj().resolve_neg();
   Tensor out = at::empty({}, self.options());
+  if (alt::cuda::on_gpu()) {
+    add_product(out.view({1, 1}), x.unsqueeze(0), y.unsqueeze(1), 0, 1, out.view({1, 1}), "dot");
+    return out;
+  }
   visit<DotTypes>(self.scalar_type(), "dot", [&]<class T>() {
     *out.mutable_data_ptr<T>() = blas::dot<T>(x.numel(), x.const_data_ptr<T>(), x.stride(0),
                                               y.const_data_ptr<T>(), y.stride(0));
@@ -323,6 +287,7 @@ Tensor vdot(const Tensor& self, const Tensor& other) {
   }
   const Tensor x = self.resolve_conj().resolve_neg();
   const Tensor y = other.resolve_conj().resolve_neg();
+  if (alt::cuda::on_gpu()) return kernels::dot(x.conj(), y);
   Tensor out = at::empty({}, self.options());
   visit<ComplexTypes>(self.scalar_type(), "vdot", [&]<class T>() {
     *out.mutable_data_ptr<T>() = blas::dot_conjugate<T>(

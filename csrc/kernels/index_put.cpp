@@ -13,10 +13,16 @@
 #include <tuple>
 #include <vector>
 
+#include "runtime/cuda/engine.h"
+
 namespace alt::kernels {
 
 void index_put(at::TensorIterator& iter, c10::IntArrayRef indexed_sizes,
                c10::IntArrayRef indexed_strides, bool accumulate);
+namespace cuda {
+void index_put(at::TensorIterator& iter, c10::IntArrayRef indexed_sizes,
+               c10::IntArrayRef indexed_strides, bool accumulate);
+}
 
 namespace {
 
@@ -91,7 +97,8 @@ void index_put_with_sort(at::Tensor& self, const c10::List<std::optional<at::Ten
     }
   }
   auto iter = config.build();
-  index_put(iter, indexed_sizes, indexed_strides, accumulate);
+  const auto put = alt::cuda::on_gpu() ? cuda::index_put : kernels::index_put;
+  put(iter, indexed_sizes, indexed_strides, accumulate);
 }
 
 }  // namespace alt::kernels

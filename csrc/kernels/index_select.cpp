@@ -18,11 +18,13 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/cuda/index.h"
 #include "kernels/index_check.h"
 #include "kernels/iterate.h"
 #include "kernels/operands.h"
 #include "kernels/scatter_reductions.h"
 #include "loops/dtype.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -202,6 +204,10 @@ at::Tensor& index_select_out(const at::Tensor& self, int64_t dim, const at::Tens
     sizes[dim] = count;
   }
   at::native::resize_output(out, sizes);
+  if (alt::cuda::on_gpu()) {
+    if (out.numel() > 0) cuda::index_select(self, dim, index, out);
+    return out;
+  }
   if (self.numel() == 0 && self.dim() > 1) {
     const auto outside = find_outside(index, 0, self.size(dim));
     TORCH_CHECK(!outside, "INDICES element is out of DATA bounds, id=", *outside,

@@ -14,8 +14,10 @@
 #include <optional>
 #include <vector>
 
+#include "kernels/cuda/loss_binary_cross_entropy.h"
 #include "kernels/norm_lanes.h"
 #include "loops/math.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -81,6 +83,14 @@ Tensor binary_cross_entropy(const Tensor& self, const Tensor& target, const Opti
     using A = opmath_t<T>;
     using V = Vec<A>;
     const Operands operands(self, target, weight);
+    if (alt::cuda::on_gpu()) {
+      const Tensor each = at::empty(operands.input.sizes(), self.options());
+      cuda::binary_cross_entropy(operands.input, operands.target, operands.weight, each);
+      result = reduction == at::Reduction::None   ? each
+               : reduction == at::Reduction::Mean ? each.mean()
+                                                  : each.sum();
+      return;
+    }
     const int64_t n = operands.input.numel(), chunks = (n + kChunk - 1) / kChunk;
     const T *x = operands.input.const_data_ptr<T>(), *t = operands.target.const_data_ptr<T>();
     const T* w = data_or_null<T>(operands.weight);
@@ -129,6 +139,11 @@ Tensor binary_cross_entropy_backward(const Tensor& grad_output, const Tensor& se
     const int64_t n = operands.input.numel();
     const Tensor grad = operand(grad_output, operands.input.sizes(), self.scalar_type());
     grad_input = at::empty(operands.input.sizes(), self.options());
+    if (alt::cuda::on_gpu()) {
+      return cuda::binary_cross_entropy_backward(
+          grad, operands.input, operands.target, operands.weight,
+          reduction == at::Reduction::Mean ? 1.0 / static_cast<double>(n) : 1.0, grad_input);
+    }
     const T *x = operands.input.const_data_ptr<T>(), *t = operands.target.const_data_ptr<T>(),
             *g = grad.const_data_ptr<T>(), *w = data_or_null<T>(operands.weight);
     T* out = grad_input.mutable_data_ptr<T>();

@@ -13,8 +13,10 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/cuda/loss_nll.h"
 #include "kernels/norm_lanes.h"
 #include "kernels/operands.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -30,11 +32,16 @@ void check_target_type(const Tensor& target) {
               "expected target dtype to be Long or Byte, but got ", target.scalar_type());
 }
 
+// Targets as both engines read them.
+Tensor plain_targets(const Tensor& target) {
+  return target.to(at::kLong).contiguous();
+}
+
 // Targets as int64, in order, each either `ignored` or a class.
 class Targets {
  public:
   Targets(const Tensor& target, int64_t classes, int64_t ignore_index) : ignored_(ignore_index) {
-    held_ = target.to(at::kLong).contiguous();
+    held_ = plain_targets(target);
     data_ = held_.const_data_ptr<int64_t>();
     for (int64_t i = 0, n = held_.numel(); i < n; ++i) {
       TORCH_CHECK_INDEX(data_[i] == ignored_ || (data_[i] >= 0 && data_[i] < classes), "Target ",
@@ -63,23 +70,15 @@ void write(const Tensor& out, F&& fill) {
   write_dense(out, [&](const Tensor& memory) { fill(memory.mutable_data_ptr<T>()); });
 }
 
-struct Problem {
-  int64_t classes,
-      positions;  // element (n, class, p) of the input is at (n * classes + class) * positions + p
-
-  int64_t at(int64_t i, int64_t target) const {
-    return (i / positions * classes + target) * positions + i % positions;
-  }
-};
-
-// `elementwise`: a loss for each target; otherwise one number.
 void forward(const Tensor& self, const Tensor& target, const OptionalTensor& weight_opt,
-             int64_t reduction, int64_t ignore_index, const Problem& problem, bool elementwise,
-             const Tensor& output, const Tensor& total_weight) {
+             const NllProblem& problem, const Tensor& output, const Tensor& total_weight) {
   visit<FloatingAndHalfTypes>(self.scalar_type(), "nll_loss_out_frame", [&]<class T>() {
     using A = opmath_t<T>;
     const Tensor weight = checked_weight(weight_opt, self);
-    const Targets targets(target, problem.classes, ignore_index);
+    if (alt::cuda::on_gpu()) {
+      return cuda::nll_forward(self, plain_targets(target), weight, problem, output, total_weight);
+    }
+    const Targets targets(target, problem.classes, problem.ignore_index);
     const Tensor input = self.contiguous();
     const T *x = input.const_data_ptr<T>(), *w = data_or_null<T>(weight);
     const auto weight_of = [&](int64_t i) { return w ? static_cast<A>(w[targets[i]]) : A(1); };
@@ -87,7 +86,7 @@ void forward(const Tensor& self, const Tensor& target, const OptionalTensor& wei
       return -static_cast<A>(x[problem.at(i, targets[i])]) * weight_of(i);
     };
 
-    if (elementwise) {
+    if (problem.elementwise) {
       write<T>(output, [&](T* out) {
         parallel_for(0, targets.size(), kTask, [&](int64_t begin, int64_t end) {
           for (int64_t i = begin; i < end; ++i)
@@ -113,28 +112,30 @@ void forward(const Tensor& self, const Tensor& target, const OptionalTensor& wei
       loss += losses[task];
       total += weights[task];
     }
-    if (reduction == at::Reduction::Mean)
-      loss /= total;  // no targets: 0 / 0, NaN as PyTorch has it
+    if (problem.mean) loss /= total;  // no targets: 0 / 0, NaN as PyTorch has it
     *output.mutable_data_ptr<T>() = static_cast<T>(loss);
     *total_weight.mutable_data_ptr<T>() = static_cast<T>(total);
   });
 }
 
 void backward(const Tensor& grad_output, const Tensor& self, const Tensor& target,
-              const OptionalTensor& weight_opt, int64_t reduction, int64_t ignore_index,
-              const Problem& problem, bool elementwise, const Tensor& total_weight,
-              const Tensor& grad_input) {
+              const OptionalTensor& weight_opt, const NllProblem& problem,
+              const Tensor& total_weight, const Tensor& grad_input) {
   visit<FloatingAndHalfTypes>(self.scalar_type(), "nll_loss_backward_out_frame", [&]<class T>() {
     using A = opmath_t<T>;
     const Tensor weight = checked_weight(weight_opt, self);
-    const Targets targets(target, problem.classes, ignore_index);
+    if (alt::cuda::on_gpu()) {
+      return cuda::nll_backward(grad_output, plain_targets(target), weight, problem, total_weight,
+                                grad_input);
+    }
+    const Targets targets(target, problem.classes, problem.ignore_index);
+    const bool elementwise = problem.elementwise;
     const Tensor grad = grad_output.contiguous();
     const T *g = grad.const_data_ptr<T>(), *w = data_or_null<T>(weight);
     A shared = 0;
     if (!elementwise && targets.size() > 0) {
       shared = static_cast<A>(*g);
-      if (reduction == at::Reduction::Mean)
-        shared /= static_cast<A>(*total_weight.const_data_ptr<T>());
+      if (problem.mean) shared /= static_cast<A>(*total_weight.const_data_ptr<T>());
     }
     grad_input.zero_();
     write<T>(grad_input, [&](T* out) {
@@ -167,8 +168,14 @@ void check_images(const Tensor& input, const Tensor& target, const OptionalTenso
   check_target_type(target);
 }
 
-Problem images(const Tensor& input) {
-  return {input.size(1), input.size(2) * input.size(3)};
+NllProblem rows(const Tensor& input, int64_t reduction, int64_t ignore_index) {
+  return {input.size(-1), 1, ignore_index, reduction == at::Reduction::Mean,
+          reduction == at::Reduction::None && input.dim() == 2};
+}
+
+NllProblem images(const Tensor& input, int64_t reduction, int64_t ignore_index) {
+  return {input.size(1), input.size(2) * input.size(3), ignore_index,
+          reduction == at::Reduction::Mean, reduction == at::Reduction::None};
 }
 
 }  // namespace
@@ -177,18 +184,16 @@ void nll_loss_forward(const Tensor& self, const Tensor& target, at::OptionalTens
                       int64_t reduction, int64_t ignore_index, const Tensor& output,
                       const Tensor& total_weight) {
   check_target_type(target);
-  const bool elementwise = reduction == at::Reduction::None && self.dim() == 2;
-  forward(self, target, weight.getTensorRef(), reduction, ignore_index, {self.size(-1), 1},
-          elementwise, output, total_weight);
+  forward(self, target, weight.getTensorRef(), rows(self, reduction, ignore_index), output,
+          total_weight);
 }
 
 void nll_loss_backward(const Tensor& grad_output, const Tensor& self, const Tensor& target,
                        at::OptionalTensorRef weight, int64_t reduction, int64_t ignore_index,
                        const Tensor& total_weight, const Tensor& grad_input) {
   check_target_type(target);
-  const bool elementwise = reduction == at::Reduction::None && self.dim() == 2;
-  backward(grad_output, self, target, weight.getTensorRef(), reduction, ignore_index,
-           {self.size(-1), 1}, elementwise, total_weight, grad_input);
+  backward(grad_output, self, target, weight.getTensorRef(), rows(self, reduction, ignore_index),
+           total_weight, grad_input);
 }
 
 std::tuple<Tensor&, Tensor&> nll_loss2d_forward_out(const Tensor& self, const Tensor& target,
@@ -196,11 +201,10 @@ std::tuple<Tensor&, Tensor&> nll_loss2d_forward_out(const Tensor& self, const Te
                                                     int64_t ignore_index, Tensor& output,
                                                     Tensor& total_weight) {
   check_images(self, target, weight);
-  const bool elementwise = reduction == at::Reduction::None;
-  output.resize_(elementwise ? target.sizes() : at::IntArrayRef{});
+  const NllProblem problem = images(self, reduction, ignore_index);
+  output.resize_(problem.elementwise ? target.sizes() : at::IntArrayRef{});
   total_weight.resize_({});
-  forward(self, target, weight, reduction, ignore_index, images(self), elementwise, output,
-          total_weight);
+  forward(self, target, weight, problem, output, total_weight);
   return {output, total_weight};
 }
 
@@ -221,12 +225,12 @@ Tensor& nll_loss2d_backward_out(const Tensor& grad_output, const Tensor& self, c
   TORCH_CHECK(total_weight.numel() == 1,
               "expected total_weight to be a single element tensor, got: ", total_weight.sizes(),
               " (", total_weight.numel(), " elements)");
-  const bool elementwise = reduction == at::Reduction::None;
-  TORCH_CHECK(elementwise ? grad_output.sizes() == target.sizes() : grad_output.numel() == 1,
-              "Expected a grad_output of the loss's shape, but got: ", grad_output.sizes());
+  const NllProblem problem = images(self, reduction, ignore_index);
+  TORCH_CHECK(
+      problem.elementwise ? grad_output.sizes() == target.sizes() : grad_output.numel() == 1,
+      "Expected a grad_output of the loss's shape, but got: ", grad_output.sizes());
   grad_input.resize_(self.sizes());
-  backward(grad_output, self, target, weight, reduction, ignore_index, images(self), elementwise,
-           total_weight, grad_input);
+  backward(grad_output, self, target, weight, problem, total_weight, grad_input);
   return grad_input;
 }
 

@@ -9,12 +9,16 @@
 #include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/where.h>
 
 #include <cstring>
 
 #include "kernels/chunk_counts.h"
+#include "kernels/cuda/index.h"
 #include "kernels/iterate.h"
 #include "loops/dtype.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -64,6 +68,10 @@ at::Tensor& masked_fill_scalar_(at::Tensor& self, const at::Tensor& mask, const 
   }
   at::assert_no_partial_overlap(self, mask);
   const auto expanded = at::expand_inplace(self, mask, "masked_fill_");
+  if (alt::cuda::on_gpu()) {
+    at::where_out(self, *expanded, at::full({}, value, self.options()), self);
+    return self;
+  }
   auto iter = at::TensorIteratorConfig()
                   .set_check_mem_overlap(false)
                   .check_all_same_dtype(false)
@@ -94,6 +102,12 @@ at::Tensor& masked_select_out(const at::Tensor& self, const at::Tensor& mask, at
   const auto [expanded_mask, expanded_self] = at::expand_outplace(mask, self);
   const auto chosen = expanded_mask->contiguous();
   const auto source = expanded_self->contiguous();
+  if (alt::cuda::on_gpu()) {
+    const auto places = cuda::places_of(chosen);
+    at::native::resize_output(out, {places.numel()});
+    out.copy_(source.view(-1).index_select(0, places));
+    return out;
+  }
   const bool* flags = chosen.const_data_ptr<bool>();
   const ChunkCounts counts(chosen.numel(), [&](int64_t begin, int64_t end) {
     int64_t count = 0;
@@ -143,6 +157,15 @@ at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::
   const auto expanded = at::expand_inplace(self, mask, "masked_scatter_");
   const auto chosen = expanded->contiguous();
   const auto values = source.contiguous();
+  if (alt::cuda::on_gpu()) {
+    const auto places = cuda::places_of(chosen);
+    TORCH_CHECK(places.numel() <= values.numel(),
+                "Number of elements of source < number of ones in mask");
+    const auto target = self.contiguous();
+    target.view(-1).index_copy_(0, places, values.view(-1).narrow(0, 0, places.numel()));
+    if (!target.is_same(self)) self.copy_(target);
+    return self;
+  }
   const bool* flags = chosen.const_data_ptr<bool>();
   const ChunkCounts counts(chosen.numel(), [&](int64_t begin, int64_t end) {
     int64_t count = 0;

@@ -15,7 +15,10 @@
 
 #include "kernels/bits.h"
 #include "kernels/chunk_counts.h"
+#include "kernels/cuda/array.h"
+#include "kernels/operands.h"
 #include "loops/dtype.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -136,6 +139,10 @@ at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
               out.scalar_type());
   at::assert_no_internal_overlap(out);
   at::assert_no_overlap(out, self);
+  if (alt::cuda::on_gpu()) {
+    copy_to_output(cuda::new_from_array("sort.nonzero", {self}).at(0), out);
+    return out;
+  }
   const auto source = self.contiguous();
   visit<EveryType>(self.scalar_type(), "nonzero_count_cpu", [&]<class T>() {
     const T* data = source.const_data_ptr<T>();
@@ -158,6 +165,7 @@ at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
 }
 
 at::Tensor nonzero(const at::Tensor& self) {
+  if (alt::cuda::on_gpu()) return cuda::new_from_array("sort.nonzero", {self}).at(0);
   const auto source = self.contiguous();
   at::Tensor coordinates;
   visit<EveryType>(self.scalar_type(), "nonzero_count_cpu", [&]<class T>() {

@@ -8,9 +8,12 @@
 #include <ATen/ops/empty_like.h>
 
 #include <cmath>
+#include <limits>
 
+#include "kernels/cuda/norm.h"
 #include "kernels/norm_batch.h"
 #include "kernels/operands.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -181,6 +184,47 @@ struct Forward {
       save_spread;  // spread: 1 / deviation, or the variance for batch_norm_update_stats
 };
 
+// What batch_norm does on a GPU with operands that were checked; see there.
+Forward batch_norm_on_gpu(const Tensor& self, const OptionalTensor& weight,
+                          const OptionalTensor& bias, const OptionalTensor& running_mean,
+                          const OptionalTensor& running_var, bool training, double momentum,
+                          double eps, bool normalise, at::ScalarType stored) {
+  check_type<FloatingAndHalfTypes>(self.scalar_type(), "batch_norm");
+  const at::ScalarType computed = opmath_dtype(self.scalar_type());
+  const Tensor input = dense(self);
+  const Extent extent(input);
+  const auto shape = cuda::NormShape::batch(extent.outer, extent.channels, extent.inner);
+  const auto numbers = [&](int64_t n, at::ScalarType dtype) {
+    return at::empty({n}, self.options().dtype(dtype));
+  };
+  const Tensor scale = numbers(extent.channels, computed);
+  Forward result;
+  Tensor mean;
+  if (training) {
+    mean = numbers(extent.channels, computed);
+    const Tensor variance = numbers(extent.channels, computed);
+    cuda::norm_moments(shape, input, std::numeric_limits<double>::quiet_NaN(), mean, variance);
+    const Running kept_mean(running_mean, computed), kept_variance(running_var, computed);
+    cuda::norm_finish(variance, eps, scale, mean, kept_mean.values, kept_variance.values, momentum,
+                      extent.count());
+    kept_mean.write_back();
+    kept_variance.write_back();
+    result.save_mean = in_dtype(mean, stored);
+    result.save_spread = in_dtype(normalise ? scale : variance, stored);
+  } else {
+    mean = parameter(running_mean, computed);
+    cuda::norm_finish(parameter(running_var, computed), eps, scale);
+    result.save_mean = numbers(0, stored);
+    result.save_spread = numbers(0, stored);
+  }
+  if (normalise) {
+    result.output = at::empty_like(input);
+    cuda::norm_apply(shape, input, mean, scale, parameter(weight, computed),
+                     parameter(bias, computed), result.output);
+  }
+  return result;
+}
+
 // normalise: false finds the statistics only.
 Forward batch_norm(const Tensor& self, const OptionalTensor& weight, const OptionalTensor& bias,
                    const OptionalTensor& running_mean, const OptionalTensor& running_var,
@@ -202,6 +246,10 @@ Forward batch_norm(const Tensor& self, const OptionalTensor& weight, const Optio
               "running_mean must be defined in evaluation mode");
   TORCH_CHECK(training || (running_var.has_value() && running_var->defined()),
               "running_var must be defined in evaluation mode");
+  if (alt::cuda::on_gpu()) {
+    return batch_norm_on_gpu(self, weight, bias, running_mean, running_var, training, momentum, eps,
+                             normalise, stored);
+  }
 
   Forward result;
   visit<FloatingAndHalfTypes>(self.scalar_type(), "batch_norm", [&]<class T>() {

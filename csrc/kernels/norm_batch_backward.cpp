@@ -6,7 +6,10 @@
 
 #include <cmath>
 
+#include "kernels/cuda/norm.h"
 #include "kernels/norm_batch.h"
+#include "kernels/operands.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -104,6 +107,45 @@ void input_gradient_rows(const T* dy, const T* x, T* dx, const Extent& extent,
       });
 }
 
+// What native_batch_norm_backward does on a GPU with operands that were checked.
+ThreeTensors gradients_on_gpu(const Tensor& grad_out, const Tensor& self,
+                              const OptionalTensor& weight, const OptionalTensor& mean_given,
+                              const OptionalTensor& spread_given, bool training, double eps,
+                              const std::array<bool, 3>& output_mask, at::ScalarType stored) {
+  check_type<FloatingAndHalfTypes>(self.scalar_type(), "batch_norm_backward_cpu");
+  const at::ScalarType computed = opmath_dtype(self.scalar_type());
+  const Tensor input = dense(self);
+  const Extent extent(input);
+  const auto shape = cuda::NormShape::batch(extent.outer, extent.channels, extent.inner);
+  const auto format =
+      input.is_contiguous() ? at::MemoryFormat::Contiguous : input.suggest_memory_format();
+  const Tensor grad = in_dtype(grad_out, self.scalar_type()).contiguous(format);
+  const auto numbers = [&](bool wanted) {
+    return wanted ? at::empty({extent.channels}, self.options().dtype(computed)) : Tensor();
+  };
+  const Tensor mean = parameter(mean_given, computed);
+  Tensor scale = parameter(spread_given, computed);
+  if (!training) {
+    const Tensor variance = scale;
+    scale = numbers(true);
+    cuda::norm_finish(variance, eps, scale);
+  }
+  Tensor grad_input;
+  if (output_mask[0]) {
+    grad_input = at::empty_like(input);
+    if (self.numel() > 0) {
+      cuda::norm_backward(shape, grad, input, mean, scale, parameter(weight, computed), !training,
+                          grad_input);
+    }
+  }
+  const Tensor grad_weight = numbers(output_mask[1]), grad_bias = numbers(output_mask[2]);
+  if (output_mask[1] || output_mask[2]) {
+    cuda::norm_weight_backward(shape, grad, input, mean, scale, grad_weight, grad_bias);
+  }
+  return {grad_input, output_mask[1] ? in_dtype(grad_weight, stored) : Tensor(),
+          output_mask[2] ? in_dtype(grad_bias, stored) : Tensor()};
+}
+
 }  // namespace
 
 ThreeTensors native_batch_norm_backward(const Tensor& grad_out, const Tensor& self,
@@ -118,6 +160,11 @@ ThreeTensors native_batch_norm_backward(const Tensor& grad_out, const Tensor& se
               grad_out.sizes(), " but the input has shape ", self.sizes());
   const at::ScalarType stored =
       parameter_dtype(self, given(weight), given(running_mean), given(running_var));
+  if (alt::cuda::on_gpu()) {
+    return gradients_on_gpu(grad_out, self, weight, training ? save_mean : running_mean,
+                            training ? save_invstd : running_var, training, eps, output_mask,
+                            stored);
+  }
 
   ThreeTensors result;
   visit<FloatingAndHalfTypes>(self.scalar_type(), "batch_norm_backward_cpu", [&]<class T>() {

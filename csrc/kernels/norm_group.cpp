@@ -14,8 +14,11 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/cuda/norm.h"
 #include "kernels/norm_lanes.h"
+#include "kernels/operands.h"
 #include "kernels/parameters.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -67,6 +70,20 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm(const Tensor& self,
   const at::ScalarType stored = parameter_dtype(self, weight, bias);
   const Tensor output = at::empty(self.sizes(), self.options());
   Tensor means, rstds;
+  if (alt::cuda::on_gpu()) {
+    check_type<FloatingAndHalfTypes>(self.scalar_type(), "GroupNormKernelImpl");
+    const at::ScalarType computed = opmath_dtype(self.scalar_type());
+    const auto extent = cuda::NormShape::group(N, C, HxW, group);
+    const Tensor input = self.contiguous();
+    means = at::empty({N, group}, self.options().dtype(computed));
+    rstds = at::empty({N, group}, self.options().dtype(computed));
+    if (N > 0 && C > 0) {
+      cuda::norm_moments(extent, input, eps, means, rstds);
+      cuda::norm_apply(extent, input, means, rstds, parameter(weight, computed),
+                       parameter(bias, computed), output);
+    }
+    return {in_format_of(output, self), in_dtype(means, stored), in_dtype(rstds, stored)};
+  }
 
   visit<FloatingAndHalfTypes>(self.scalar_type(), "GroupNormKernelImpl", [&]<class T>() {
     using A = opmath_t<T>;
@@ -121,6 +138,33 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm_backward(
   const at::ScalarType stored = parameter_dtype(self, weight);
 
   Tensor grad_input, grad_weight, grad_bias;
+  if (alt::cuda::on_gpu()) {
+    check_type<FloatingAndHalfTypes>(self.scalar_type(), "GroupNormBackwardKernelImpl");
+    const at::ScalarType computed = opmath_dtype(self.scalar_type());
+    const auto extent = cuda::NormShape::group(N, C, HxW, group);
+    const Tensor input = self.contiguous(), m = parameter(mean, computed),
+                 r = parameter(rstd, computed);
+    const Tensor grad = in_dtype(grad_out, self.scalar_type()).contiguous();
+    if (output_mask[0]) {
+      grad_input = at::empty(self.sizes(), self.options());
+      if (self.numel() > 0) {
+        cuda::norm_backward(extent, grad, input, m, r, parameter(weight, computed),
+                            /*given=*/false, grad_input);
+      }
+      grad_input = in_format_of(grad_input, self);
+    }
+    const auto sums = [&](bool wanted) {
+      return wanted ? at::empty({C}, self.options().dtype(computed)) : Tensor();
+    };
+    grad_weight = sums(output_mask[1]);
+    grad_bias = sums(output_mask[2]);
+    if (output_mask[1] || output_mask[2]) {
+      cuda::norm_weight_backward(extent, grad, input, m, r, grad_weight, grad_bias);
+    }
+    if (output_mask[1]) grad_weight = in_dtype(grad_weight, stored);
+    if (output_mask[2]) grad_bias = in_dtype(grad_bias, stored);
+    return {grad_input, grad_weight, grad_bias};
+  }
   visit<FloatingAndHalfTypes>(self.scalar_type(), "GroupNormBackwardKernelImpl", [&]<class T>() {
     using A = opmath_t<T>;
     using V = Vec<A>;

@@ -16,8 +16,11 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/cuda/norm.h"
 #include "kernels/norm_lanes.h"
+#include "kernels/operands.h"
 #include "kernels/parameters.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -120,6 +123,20 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm(const Tensor& self,
 
   const Tensor output = at::empty(self.sizes(), self.options());
   Tensor means, rstds;
+  if (alt::cuda::on_gpu()) {
+    check_type<FloatingAndHalfTypes>(self.scalar_type(), "LayerNormKernelImpl");
+    const at::ScalarType computed = opmath_dtype(self.scalar_type());
+    const auto extent = cuda::NormShape::layer(rows, width);
+    const Tensor input = self.contiguous();
+    means = at::empty(shape, self.options().dtype(computed));
+    rstds = at::empty(shape, self.options().dtype(computed));
+    if (rows > 0) {
+      cuda::norm_moments(extent, input, eps, means, rstds);
+      cuda::norm_apply(extent, input, means, rstds, parameter(weight, computed),
+                       parameter(bias, computed), output);
+    }
+    return {output, in_dtype(means, stored), in_dtype(rstds, stored)};
+  }
   visit<FloatingAndHalfTypes>(self.scalar_type(), "LayerNormKernelImpl", [&]<class T>() {
     using A = opmath_t<T>;
     const auto computed = c10::CppTypeToScalarType<A>::value;
@@ -153,6 +170,32 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm_backward(
   const at::ScalarType stored = parameter_dtype(self, weight, bias);
 
   Tensor grad_input, grad_weight, grad_bias;
+  if (alt::cuda::on_gpu()) {
+    check_type<FloatingAndHalfTypes>(self.scalar_type(), "LayerNormBackwardKernelImpl");
+    const at::ScalarType computed = opmath_dtype(self.scalar_type());
+    const auto extent = cuda::NormShape::layer(rows, width);
+    const Tensor input = self.contiguous(), m = parameter(mean, computed),
+                 r = parameter(rstd, computed);
+    const Tensor grad = in_dtype(grad_out, self.scalar_type()).contiguous();
+    if (output_mask[0]) {
+      grad_input = at::empty(self.sizes(), self.options());
+      if (rows > 0) {
+        cuda::norm_backward(extent, grad, input, m, r, parameter(weight, computed),
+                            /*given=*/false, grad_input);
+      }
+    }
+    const auto sums = [&](bool wanted) {
+      return wanted ? at::empty(normalized_shape, self.options().dtype(computed)) : Tensor();
+    };
+    grad_weight = sums(output_mask[1] && weight.defined());
+    grad_bias = sums(output_mask[2] && bias.defined());
+    if (grad_weight.defined() || grad_bias.defined()) {
+      cuda::norm_weight_backward(extent, grad, input, m, r, grad_weight, grad_bias);
+    }
+    if (grad_weight.defined()) grad_weight = in_dtype(grad_weight, stored);
+    if (grad_bias.defined()) grad_bias = in_dtype(grad_bias, stored);
+    return {grad_input, grad_weight, grad_bias};
+  }
   visit<FloatingAndHalfTypes>(self.scalar_type(), "LayerNormBackwardKernelImpl", [&]<class T>() {
     using A = opmath_t<T>;
     const auto computed = c10::CppTypeToScalarType<A>::value;

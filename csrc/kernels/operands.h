@@ -5,11 +5,19 @@
 #include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
 
+#include "loops/dtype.h"
+
 namespace alt::kernels {
 
 inline void check_dtype(const at::Tensor& tensor, at::ScalarType expected) {
   TORCH_CHECK(tensor.scalar_type() == expected, "expected scalar type ", expected, " but found ",
               tensor.scalar_type());
+}
+
+/// Raises where visit<List> would.
+template <class List>
+void check_type(at::ScalarType dtype, const char* name) {
+  visit<List>(dtype, name, []<class T>() {});
 }
 
 /// Calls body(memory) with memory in `format` that the body fills: `out` itself where it lies so,

@@ -9,8 +9,10 @@
 #include <cmath>
 #include <optional>
 
+#include "kernels/cuda/optim.h"
 #include "kernels/multi_tensor.h"
 #include "loops/math.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -18,7 +20,8 @@ namespace {
 using OptionalTensor = std::optional<at::Tensor>;
 
 double number(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kFloat && tensor.numel() == 1
+  const bool here = tensor.is_cpu() || !alt::cuda::on_gpu();
+  return here && tensor.scalar_type() == at::kFloat && tensor.numel() == 1
              ? static_cast<double>(*tensor.const_data_ptr<float>())
              : tensor.item<double>();
 }
@@ -121,14 +124,22 @@ void adam(at::TensorList params, at::TensorList grads, at::TensorList exp_avgs,
           double lr, double beta1, double beta2, double weight_decay, double eps, bool amsgrad,
           bool maximize, const OptionalTensor& grad_scale, const OptionalTensor& found_inf,
           bool decoupled) {
-  const Scaling scaling(grad_scale, found_inf);
-  if (scaling.skip) return;
   const size_t count = params.size();
   TORCH_CHECK(grads.size() == count);
   TORCH_CHECK(exp_avgs.size() == count);
   TORCH_CHECK(exp_avg_sqs.size() == count);
   TORCH_CHECK(max_exp_avg_sqs.size() == (amsgrad ? count : 0));
   TORCH_CHECK(state_steps.size() == count);
+  if (alt::cuda::on_gpu()) {
+    return cuda::run_optimizer("adam",
+                               {.lists = {params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs},
+                                .steps = state_steps,
+                                .numbers = {lr, beta1, beta2, weight_decay, eps},
+                                .integers = {maximize, amsgrad, decoupled}},
+                               grad_scale, found_inf);
+  }
+  const Scaling scaling(grad_scale, found_inf);
+  if (scaling.skip) return;
   std::vector<Aligned> parameters;
   std::vector<Adam> rules;
   for (size_t i = 0; i < count; ++i) {
@@ -234,11 +245,19 @@ void fused_sgd_(at::TensorList self, at::TensorList grads, at::TensorList moment
                 double weight_decay, double momentum, double lr, double dampening, bool nesterov,
                 bool maximize, bool is_first_step, const OptionalTensor& grad_scale,
                 const OptionalTensor& found_inf) {
-  const Scaling scaling(grad_scale, found_inf);
-  if (scaling.skip) return;
   TORCH_CHECK(grads.size() == self.size());
   TORCH_CHECK(momentum == 0 ? momentum_buffer_list.empty()
                             : momentum_buffer_list.size() == self.size());
+  if (alt::cuda::on_gpu()) {
+    return cuda::run_optimizer("sgd",
+                               {.lists = {self, grads, momentum_buffer_list},
+                                .steps = {},
+                                .numbers = {lr, 0, 0, weight_decay, 0, momentum, dampening},
+                                .integers = {maximize, 0, 0, nesterov, is_first_step}},
+                               grad_scale, found_inf);
+  }
+  const Scaling scaling(grad_scale, found_inf);
+  if (scaling.skip) return;
   std::vector<Aligned> parameters;
   for (size_t i = 0; i < self.size(); ++i) {
     std::vector<at::Tensor> tensors{self[i], grads[i]};
@@ -268,11 +287,19 @@ void fused_adagrad_(at::TensorList self, at::TensorList grads, at::TensorList st
                     at::TensorList state_steps, double lr, double lr_decay, double weight_decay,
                     double eps, bool maximize, const OptionalTensor& grad_scale,
                     const OptionalTensor& found_inf) {
-  const Scaling scaling(grad_scale, found_inf);
-  if (scaling.skip) return;
   TORCH_CHECK(grads.size() == self.size());
   TORCH_CHECK(state_sums.size() == self.size());
   TORCH_CHECK(state_steps.size() == self.size());
+  if (alt::cuda::on_gpu()) {
+    return cuda::run_optimizer("adagrad",
+                               {.lists = {self, grads, state_sums},
+                                .steps = state_steps,
+                                .numbers = {lr, 0, 0, weight_decay, eps, 0, 0, lr_decay},
+                                .integers = {maximize}},
+                               grad_scale, found_inf);
+  }
+  const Scaling scaling(grad_scale, found_inf);
+  if (scaling.skip) return;
   std::vector<Aligned> parameters;
   std::vector<Adagrad> rules;
   for (size_t i = 0; i < self.size(); ++i) {
@@ -309,6 +336,7 @@ void amp_foreach_non_finite_check_and_unscale_(at::TensorList self, at::Tensor& 
     grads.emplace_back(std::vector<at::Tensor>{grad});
     sizes.push_back(grad.numel());
   }
+  if (alt::cuda::on_gpu()) return cuda::unscale(self, inv_scale, found_inf);
   const float scale = *inv_scale.const_data_ptr<float>();
   std::atomic<bool> finite{true};
   for_each_run(sizes, [&](size_t i, int64_t begin, int64_t end) {
@@ -347,6 +375,11 @@ at::Tensor& amp_update_scale_(at::Tensor& self, at::Tensor& growth_tracker,
   TORCH_CHECK(growth_tracker.scalar_type() == at::kInt, "growth_tracker must be an int tensor.");
   TORCH_CHECK(self.scalar_type() == at::kFloat, "current_scale must be a float tensor.");
   TORCH_CHECK(found_inf.scalar_type() == at::kFloat, "found_inf must be a float tensor.");
+  if (alt::cuda::on_gpu()) {
+    cuda::update_scale(self, growth_tracker, found_inf, scale_growth_factor, scale_backoff_factor,
+                       growth_interval);
+    return self;
+  }
   float* scale = self.mutable_data_ptr<float>();
   int* growth = growth_tracker.mutable_data_ptr<int>();
   if (*found_inf.const_data_ptr<float>() != 0.0f) {

@@ -17,8 +17,10 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/resample.h"
 #include "kernels/operands.h"
 #include "kernels/planes.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -78,6 +80,18 @@ struct Geometry {
   }
   int64_t input_row() const { return maps[2].input * inner; }
   int64_t output_row() const { return maps[2].output() * inner; }
+  Extent input() const { return {maps[0].input, maps[1].input, maps[2].input}; }
+  Extent output() const { return {maps[0].output(), maps[1].output(), maps[2].output()}; }
+  cuda::Resamplings resamplings() const {
+    cuda::Resamplings result;
+    for (size_t d = 0; d < 3; ++d) {
+      for (const int64_t source : maps[d].source) {
+        result[d].add(source, 1);
+        result[d].end_output();
+      }
+    }
+    return result;
+  }
 
   std::array<Map, 3> maps;
   int64_t planes;
@@ -175,6 +189,11 @@ void pad(Mode mode, const Tensor& self, IntArrayRef padding, const Tensor& out) 
     const auto format = format_of(self, padding);
     const Tensor input = self.contiguous(format);
     const auto fill = [&](const Tensor& output) {
+      if (alt::cuda::on_gpu()) {
+        const Geometry g(mode, self, padding, format);
+        return cuda::resample_by_moving(g.resamplings(), g.planes, g.input(), g.inner, input,
+                                        output);
+      }
       pad_rows<T>(Geometry(mode, self, padding, format), input.const_data_ptr<T>(),
                   output.mutable_data_ptr<T>());
     };
@@ -192,6 +211,12 @@ void pad_backward(Mode mode, const Tensor& grad_output, const Tensor& self, IntA
     const auto format = format_of(grad_input, padding);
     const Tensor grad = grad_output.contiguous(format);
     const auto fill = [&](const Tensor& target) {
+      if (alt::cuda::on_gpu()) {
+        const Geometry g(mode, self, padding, format);
+        cuda::Resamplings gradient = g.resamplings();
+        for (size_t d = 0; d < 3; ++d) gradient[d] = gradient[d].transposed(g.maps[d].input);
+        return cuda::resample(gradient, g.planes, g.output(), g.inner, grad, target);
+      }
       gather_rows<T>(Geometry(mode, self, padding, format), grad.const_data_ptr<T>(),
                      target.mutable_data_ptr<T>());
     };

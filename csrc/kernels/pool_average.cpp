@@ -10,7 +10,10 @@
 #include <optional>
 #include <vector>
 
+#include "kernels/cuda/pool.h"
+#include "kernels/operands.h"
 #include "kernels/pool.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -26,6 +29,8 @@ class Divisor {
  public:
   Divisor(const Geometry& geometry, bool count_include_pad, std::optional<int64_t> divisor_override)
       : geometry_(geometry), include_padding_(count_include_pad), override_(divisor_override) {}
+
+  cuda::AverageOver on_gpu() const { return {include_padding_, override_}; }
 
   /// Of the outputs of row (d, h), in order.
   template <class T>
@@ -101,6 +106,10 @@ void divide_row(const T* sums, const std::vector<T>& divisors, T* quotients) {
 
 void average_pool(const Tensor& self, const Geometry& geometry, const Divisor& divisor,
                   const char* name, const Tensor& out) {
+  if (alt::cuda::on_gpu()) {
+    check_type<concat_t<AveragePoolTypes, HalfTypes>>(self.scalar_type(), name);
+    return cuda::average_pool(self, geometry, divisor.on_gpu(), out);
+  }
   const Tensor input = planes::source(self);
   const planes::Target target(out);
   visit<AveragePoolTypes>(input.scalar_type(), name, [&]<class T>() {
@@ -131,6 +140,10 @@ void average_pool(const Tensor& self, const Geometry& geometry, const Divisor& d
 
 void average_pool_backward(const Tensor& grad_output, const Geometry& geometry,
                            const Divisor& divisor, const char* name, const Tensor& grad_input) {
+  if (alt::cuda::on_gpu()) {
+    check_type<concat_t<AveragePoolTypes, HalfTypes>>(grad_output.scalar_type(), name);
+    return cuda::average_pool_backward(grad_output, geometry, divisor.on_gpu(), grad_input);
+  }
   const Tensor grad = planes::source(grad_output);
   const planes::Target target(grad_input);
   visit<AveragePoolTypes>(grad.scalar_type(), name, [&]<class T>() {
@@ -166,6 +179,10 @@ void average_pool_backward(const Tensor& grad_output, const Geometry& geometry,
 
 void adaptive_average_pool(const Tensor& self, int64_t dimensions, const char* name,
                            const Tensor& out) {
+  if (alt::cuda::on_gpu()) {
+    check_type<FloatingAndHalfTypes>(self.scalar_type(), name);
+    return cuda::adaptive_average_pool(self, dimensions, out);
+  }
   const Tensor input = planes::source(self);
   const planes::Target target(out);
   const Extent from = planes::spatial(self, dimensions);
@@ -200,6 +217,10 @@ void adaptive_average_pool(const Tensor& self, int64_t dimensions, const char* n
 
 void adaptive_average_pool_backward(const Tensor& grad_output, int64_t dimensions, const char* name,
                                     const Tensor& grad_input) {
+  if (alt::cuda::on_gpu()) {
+    check_type<FloatingAndHalfTypes>(grad_output.scalar_type(), name);
+    return cuda::adaptive_average_pool_backward(grad_output, dimensions, grad_input);
+  }
   const Tensor grad = planes::source(grad_output);
   const planes::Target target(grad_input);
   const Extent to = planes::spatial(grad_input, dimensions);

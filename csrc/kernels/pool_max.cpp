@@ -16,7 +16,10 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/cuda/pool.h"
+#include "kernels/operands.h"
 #include "kernels/pool.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -148,6 +151,10 @@ void max_row(const Windows& windows, const T* plane, int64_t d, int64_t h, T* ma
 
 void max_pool(const Tensor& self, const Geometry& geometry, const char* name, const Tensor& out,
               const Tensor& indices) {
+  if (alt::cuda::on_gpu()) {
+    check_type<concat_t<MaxPoolTypes, HalfTypes>>(self.scalar_type(), name);
+    return cuda::max_pool(self, geometry, out, indices);
+  }
   const Tensor input = planes::source(self);
   const planes::Target maxima(out);
   const planes::Target places(indices);
@@ -193,19 +200,24 @@ void adaptive_max_row(const Geometry& g, const T* plane, int64_t d, int64_t h, T
 
 void adaptive_max_pool(const Tensor& self, int64_t dimensions, const char* name, const Tensor& out,
                        const Tensor& indices) {
+  Geometry geometry{};
+  geometry.planes = planes::count(self, dimensions);
+  geometry.input = planes::spatial(self, dimensions);
+  geometry.output = planes::spatial(out, dimensions);
+  if (alt::cuda::on_gpu()) {
+    check_type<FloatingAndHalfTypes>(self.scalar_type(), name);
+    return cuda::adaptive_max_pool(self, geometry, out, indices);
+  }
   const Tensor input = planes::source(self);
   const planes::Target maxima(out);
   const planes::Target places(indices);
-  Geometry geometry{};
-  geometry.input = planes::spatial(self, dimensions);
-  geometry.output = planes::spatial(out, dimensions);
   visit<FloatingTypes>(input.scalar_type(), name, [&]<class T>() {
     const T* data = input.const_data_ptr<T>();
     T* maximum = maxima.data<T>();
     int64_t* index = places.data<int64_t>();
     const int64_t width = geometry.output[2];
     const int64_t rows = geometry.output[0] * geometry.output[1];
-    planes::for_each_row(planes::count(self, dimensions), geometry.output,
+    planes::for_each_row(geometry.planes, geometry.output,
                          volume(geometry.input) / std::max<int64_t>(rows, 1),
                          [&](int64_t plane, int64_t d, int64_t h) {
                            const int64_t row = (plane * rows + d * geometry.output[1] + h) * width;
@@ -228,6 +240,15 @@ Geometry geometry_of(const Tensor& self, const Tensor& out, int64_t dimensions,
           .stride = pool::parameter(stride, dimensions, 1, kernel),
           .padding = pool::parameter(padding, dimensions, 0),
           .dilation = pool::parameter(dilation, dimensions, 1)};
+}
+
+void max_pool_backward(const Tensor& grad_output, const Geometry& geometry, const Tensor& indices,
+                       int64_t dimensions, const char* name, const Tensor& grad_input) {
+  if (!alt::cuda::on_gpu()) {
+    return pool::add_at_indices(grad_output, indices, dimensions, name, grad_input);
+  }
+  check_type<FloatingAndHalfTypes>(grad_output.scalar_type(), name);
+  cuda::max_pool_backward(grad_output, geometry, indices, grad_input);
 }
 
 /// Checks the arguments of max_pool3d_with_indices and returns the output's sizes.
@@ -263,6 +284,10 @@ at::DimVector check_max_pool3d(const Tensor& self, IntArrayRef kernel_size, IntA
 
 void pool::add_at_indices(const Tensor& grad_output, const Tensor& indices, int64_t dimensions,
                           const char* name, const Tensor& grad_input) {
+  if (alt::cuda::on_gpu()) {
+    check_type<FloatingAndHalfTypes>(grad_output.scalar_type(), name);
+    return cuda::add_at_indices(grad_output, indices, dimensions, grad_input);
+  }
   const Tensor grad = planes::source(grad_output);
   const Tensor places = indices.contiguous();
   const planes::Target target(grad_input);
@@ -292,10 +317,12 @@ void max_pool2d_with_indices(const Tensor& self, IntArrayRef kernel_size, IntArr
            out, indices);
 }
 
-void max_pool2d_with_indices_backward(const Tensor& grad_output, const Tensor& /*self*/,
-                                      IntArrayRef, IntArrayRef, IntArrayRef, IntArrayRef, bool,
+void max_pool2d_with_indices_backward(const Tensor& grad_output, const Tensor& self,
+                                      IntArrayRef kernel_size, IntArrayRef stride,
+                                      IntArrayRef padding, IntArrayRef dilation, bool /*ceil_mode*/,
                                       const Tensor& indices, const Tensor& grad_input) {
-  pool::add_at_indices(grad_output, indices, 2, "max_pool2d_backward", grad_input);
+  const auto geometry = geometry_of(self, grad_output, 2, kernel_size, stride, padding, dilation);
+  max_pool_backward(grad_output, geometry, indices, 2, "max_pool2d_backward", grad_input);
 }
 
 std::tuple<Tensor&, Tensor&> max_pool3d_with_indices_out(const Tensor& self,
@@ -337,7 +364,8 @@ Tensor& max_pool3d_with_indices_backward_out(const Tensor& grad_output, const Te
   }
   grad_input.resize_(self.sizes(),
                      self.dim() == 5 ? self.suggest_memory_format() : at::MemoryFormat::Contiguous);
-  pool::add_at_indices(grad_output, indices, 3, "max_pool3d_backward", grad_input);
+  const auto geometry = geometry_of(self, grad_output, 3, kernel_size, stride, padding, dilation);
+  max_pool_backward(grad_output, geometry, indices, 3, "max_pool3d_backward", grad_input);
   return grad_input;
 }
 

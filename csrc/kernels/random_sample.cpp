@@ -5,7 +5,9 @@
 #include <mutex>
 #include <vector>
 
+#include "kernels/cuda/random_sample.h"
 #include "kernels/random.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -95,6 +97,7 @@ at::Tensor& randperm_out(int64_t n, std::optional<at::Generator> generator_argum
   visit<Types>(out.scalar_type(), "randperm", [&]<class T>() {
     check_exact<T>(n, out);
     out.resize_({n});
+    if (alt::cuda::on_gpu()) return cuda::permute(out, n, generator_argument);
     std::lock_guard lock(generator.mutex_);
     permute(out.mutable_data_ptr<T>(), n > 0 ? out.stride(0) : 1, n, generator);
   });

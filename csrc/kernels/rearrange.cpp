@@ -4,6 +4,7 @@
 #include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/PixelShuffle.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
@@ -16,15 +17,20 @@
 #include "kernels/lane_offsets.h"
 #include "loops/dtype.h"
 #include "loops/stream.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
 
 /// Along `dim` all elements and those behind them are a block; its last bytes become its first.
 at::Tensor roll_one(const at::Tensor& self, int64_t shift, int64_t dim) {
+  const int64_t size = self.size(dim);
+  if (alt::cuda::on_gpu()) {
+    const int64_t first = size - ((shift % size) + size) % size;
+    return at::cat({self.narrow(dim, first, size - first), self.narrow(dim, 0, first)}, dim);
+  }
   const auto source = self.contiguous();
   auto out = at::empty_like(source, at::MemoryFormat::Contiguous);
-  const int64_t size = self.size(dim);
   const int64_t step = source.stride(dim) * static_cast<int64_t>(self.element_size());
   const int64_t block = size * step, moved = ((shift % size) + size) % size * step;
   const auto* from = static_cast<const char*>(source.const_data_ptr());

@@ -13,9 +13,11 @@
 #include <optional>
 #include <tuple>
 
+#include "kernels/cuda/rnn.h"
 #include "kernels/norm_lanes.h"
 #include "kernels/rnn_gates.h"
 #include "loops/math.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -87,6 +89,10 @@ std::tuple<Tensor, Tensor, Tensor> thnn_fused_lstm_cell(const Tensor& input_gate
   check_cell("_thnn_fused_lstm_cell", input_gates, hidden_gates, cx, input_bias, hidden_bias, 4);
   const Tensor workspace = at::empty(input_gates.sizes(), input_gates.options());
   const Tensor hy = at::empty(cx.sizes(), cx.options()), cy = at::empty(cx.sizes(), cx.options());
+  if (alt::cuda::on_gpu()) {
+    cuda::lstm_cell(input_gates, hidden_gates, cx, input_bias, hidden_bias, hy, cy, workspace);
+    return {hy, cy, workspace};
+  }
   const int64_t rows = cx.size(0), hidden = cx.size(1);
 
   visit<FloatingAndHalfTypes>(input_gates.scalar_type(), "_thnn_fused_lstm_cell", [&]<class T>() {
@@ -128,6 +134,10 @@ std::tuple<Tensor, Tensor, Tensor> thnn_fused_lstm_cell_backward_impl(
   if (!defined(grad_hy) && !defined(grad_cy)) return {};
   const Tensor grad_gates = at::empty(workspace.sizes(), workspace.options());
   const Tensor grad_cx = at::empty(cx.sizes(), cx.options());
+  if (alt::cuda::on_gpu()) {
+    cuda::lstm_cell_backward(grad_hy, grad_cy, cx, cy, workspace, grad_gates, grad_cx);
+    return {grad_gates, grad_cx, has_bias ? grad_gates.sum(0) : Tensor()};
+  }
   const int64_t rows = cx.size(0), hidden = cx.size(1);
 
   visit<FloatingAndHalfTypes>(
@@ -170,6 +180,10 @@ std::tuple<Tensor, Tensor> thnn_fused_gru_cell(const Tensor& input_gates,
   const int64_t rows = hx.size(0), hidden = hx.size(1);
   const Tensor workspace = at::empty({rows, 5 * hidden}, hx.options());
   const Tensor hy = at::empty(hx.sizes(), hx.options());
+  if (alt::cuda::on_gpu()) {
+    cuda::gru_cell(input_gates, hidden_gates, hx, input_bias, hidden_bias, hy, workspace);
+    return {hy, workspace};
+  }
 
   visit<FloatingAndHalfTypes>(input_gates.scalar_type(), "_thnn_fused_gru_cell", [&]<class T>() {
     using A = opmath_t<T>;
@@ -210,6 +224,14 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> thnn_fused_gru_cell_backward(
   const Tensor grad_input = at::empty({rows, 3 * hidden}, workspace.options());
   const Tensor grad_hidden = at::empty({rows, 3 * hidden}, workspace.options());
   const Tensor grad_hx = at::empty({rows, hidden}, workspace.options());
+  const auto results = [&]() -> std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> {
+    return {grad_input, grad_hidden, grad_hx, has_bias ? grad_input.sum(0) : Tensor(),
+            has_bias ? grad_hidden.sum(0) : Tensor()};
+  };
+  if (alt::cuda::on_gpu()) {
+    cuda::gru_cell_backward(grad_hy, workspace, grad_input, grad_hidden, grad_hx);
+    return results();
+  }
 
   visit<FloatingAndHalfTypes>(
       workspace.scalar_type(), "_thnn_fused_gru_cell_backward", [&]<class T>() {
@@ -242,8 +264,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> thnn_fused_gru_cell_backward(
           });
         });
       });
-  return {grad_input, grad_hidden, grad_hx, has_bias ? grad_input.sum(0) : Tensor(),
-          has_bias ? grad_hidden.sum(0) : Tensor()};
+  return results();
 }
 
 }  // namespace alt::kernels

@@ -17,8 +17,10 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/cuda/array.h"
 #include "kernels/lane_offsets.h"
 #include "loops/dtype.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -243,6 +245,12 @@ at::Tensor& logcumsumexp_out(const at::Tensor& self, int64_t dim, at::Tensor& ou
     return out;
   }
   using Types = concat_t<FloatingAndHalfTypes, ComplexTypes>;
+  if (alt::cuda::on_gpu()) {
+    visit<Types>(self.scalar_type(), "logcumsumexp_out_cpu", []<class T>() {});
+    cuda::call_array("scan.logcumsumexp", {self.to(opmath_dtype(self.scalar_type()))}, {out},
+                     {{"dim", dim}});
+    return out;
+  }
   visit<Types>(self.scalar_type(), "logcumsumexp_out_cpu", [&]<class T>() {
     using State = Accumulator<T>;
     scan<T>(out, self, dim, State(-std::numeric_limits<float>::infinity()),

@@ -4,6 +4,7 @@
 #include <ATen/native/BucketizationUtils.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -14,8 +15,10 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/cuda/array.h"
 #include "kernels/operands.h"
 #include "loops/dtype.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -134,6 +137,12 @@ at::Tensor& searchsorted_out(const at::Tensor& sorted_sequence, const at::Tensor
   const auto boundaries = sorted_sequence.to(dtype).contiguous();
   const auto values = self.to(dtype).contiguous();
   const auto order = sorter.defined() ? sorter.contiguous() : sorter;
+  if (alt::cuda::on_gpu()) {
+    check_type<RealTypes>(dtype, "searchsorted_out_cpu");
+    const auto sorted = order.defined() ? boundaries.gather(-1, order) : boundaries;
+    cuda::call_array("sort.searchsorted", {sorted, values}, {out}, {{"right", from_right}});
+    return out;
+  }
   visit<RealTypes>(dtype, "searchsorted_out_cpu", [&]<class T>() {
     write_dense(out, [&](const at::Tensor& target) {
       if (out_int32) {
@@ -223,7 +232,12 @@ at::Tensor bincount(const at::Tensor& self, const std::optional<at::Tensor>& wei
     const auto values = self.contiguous();
     const T* value = values.const_data_ptr<T>();
     const int64_t n = values.numel();
-    const auto [least, largest] = n > 0 ? extremes(value, n) : std::pair<T, T>{-1, 0};
+    const auto range = [&]() -> std::pair<T, T> {
+      if (n == 0) return {-1, 0};
+      if (!alt::cuda::on_gpu()) return extremes(value, n);
+      return {values.min().template item<T>(), values.max().template item<T>()};
+    };
+    const auto [least, largest] = range();
     TORCH_CHECK(self.dim() == 1 && least >= 0,
                 "bincount only supports 1-d non-negative integral inputs.");
     TORCH_CHECK(!weights.defined() || (weights.dim() == 1 && weights.size(0) == self.size(0)),
@@ -233,6 +247,14 @@ at::Tensor bincount(const at::Tensor& self, const std::optional<at::Tensor>& wei
         "maximum value of input overflowed, it should be < ", std::numeric_limits<int64_t>::max(),
         " but got ", +largest);
     const int64_t bins = std::max(static_cast<int64_t>(largest) + 1, minlength);
+    if (alt::cuda::on_gpu()) {
+      const auto counted =
+          weights.defined()
+              ? weights.to(weights.scalar_type() == at::kFloat ? at::kFloat : at::kDouble)
+              : at::ones({n}, self.options().dtype(at::kLong));
+      out = zeros(bins, counted.scalar_type()).index_add_(0, values.to(at::kLong), counted);
+      return;
+    }
     if (!weights.defined()) {
       out = zeros(bins, at::kLong);
       count_values(value, n, out.mutable_data_ptr<int64_t>(), bins);

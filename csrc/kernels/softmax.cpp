@@ -6,12 +6,12 @@
 // and sums in registers and first-level cache while dim is walked. Half and BFloat16 are computed
 // in float; to round once, exponentials are computed again instead of stored.
 #include <ATen/core/Tensor.h>
-#include <c10/core/WrapDimMinimal.h>
 
 #include <cmath>
 #include <limits>
 
 #include "kernels/norm_lanes.h"
+#include "kernels/slices.h"
 #include "loops/exp.h"
 #include "runtime/thread_pool.h"
 
@@ -21,20 +21,9 @@ namespace {
 constexpr int64_t kColumns = 128;
 constexpr int64_t kElementsPerTask = 16384;
 
-struct Extent {
-  int64_t outer = 1, dim = 1, inner = 1;
-
-  Extent(const at::Tensor& t, int64_t wrapped) {
-    wrapped = c10::maybe_wrap_dim(wrapped, t.dim());
-    for (int64_t d = 0; d < t.dim(); ++d) {
-      (d < wrapped ? outer : d == wrapped ? dim : inner) *= t.size(d);
-    }
-  }
-};
-
 // row(offset) for each contiguous row, or columns(offset, width) for each block of columns.
 template <class Row, class Columns>
-void for_each_slice(const Extent& extent, Row&& row, Columns&& columns) {
+void for_each_slice(const Slices& extent, Row&& row, Columns&& columns) {
   if (extent.inner == 1) {
     const int64_t grain = std::max<int64_t>(1, kElementsPerTask / extent.dim);
     parallel_for(0, extent.outer, grain, [&](int64_t begin, int64_t end) {
@@ -250,7 +239,7 @@ void into_contiguous(const at::Tensor& out, F&& fill) {
 template <bool log>
 void forward(const at::Tensor& self, int64_t dim, const at::Tensor& out, const char* name) {
   if (self.numel() == 0) return;
-  const Extent extent(self, dim);
+  const Slices extent(self, dim);
   const at::Tensor input = self.contiguous();
   into_contiguous(out, [&](const at::Tensor& result) {
     visit_types(input.scalar_type(), result.scalar_type(), name, [&]<class In, class Out>() {
@@ -269,7 +258,7 @@ template <bool log>
 void backward(const at::Tensor& grad_output, const at::Tensor& output, int64_t dim,
               const at::Tensor& grad_input, const char* name) {
   if (grad_output.numel() == 0) return;
-  const Extent extent(grad_output, dim);
+  const Slices extent(grad_output, dim);
   const at::Tensor grad = grad_output.contiguous(), forward_output = output.contiguous();
   into_contiguous(grad_input, [&](const at::Tensor& result) {
     visit_types(grad.scalar_type(), result.scalar_type(), name, [&]<class In, class Out>() {

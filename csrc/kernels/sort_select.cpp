@@ -15,9 +15,12 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/cuda/array.h"
 #include "kernels/lane_offsets.h"
+#include "kernels/operands.h"
 #include "kernels/sort_keys.h"
 #include "loops/dtype.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -137,6 +140,18 @@ void resize_reduced(const at::Tensor& self, int64_t dim, bool keepdim, at::Tenso
   at::native::resize_output(indices, sizes);
 }
 
+/// What a function of altbackend/cuda/sort.py finds along `dim`.
+Outputs select_on_gpu(const char* function, const char* name, const at::Tensor& self, int64_t dim,
+                      at::Tensor& values, at::Tensor& indices, cuda::Keywords keywords) {
+  check_type<RealTypes>(self.scalar_type(), name);
+  const auto without = [&](const at::Tensor& out) {
+    return self.dim() > 0 && out.dim() == self.dim() ? out.squeeze(dim) : out;
+  };
+  keywords.emplace_back("dim", dim);
+  cuda::call_array(function, {self}, {without(values), without(indices)}, keywords);
+  return {values, indices};
+}
+
 /// The lower median of a lane's numbers, the first of equals; or its first NaN unless those are
 /// ignored.
 template <class T>
@@ -177,6 +192,10 @@ Outputs median_along(const char* name, const at::Tensor& self, int64_t dim, bool
   resize_reduced(self, dim, keepdim, values, indices);
   if (values.numel() == 0) {
     return {values, indices};
+  }
+  if (alt::cuda::on_gpu()) {
+    return select_on_gpu("sort.median", "median_out", self, dim, values, indices,
+                         {{"ignore_nan", ignore_nan}});
   }
   visit<RealTypes>(self.scalar_type(), "median_out", [&]<class T>() {
     reduce_lanes<T>(self, dim, values, indices,
@@ -223,6 +242,9 @@ Outputs kthvalue_out(const at::Tensor& self, int64_t k, int64_t dim, bool keepdi
   }
   if (self.numel() == 0) {
     return {values, indices};
+  }
+  if (alt::cuda::on_gpu()) {
+    return select_on_gpu("sort.kthvalue", "kthvalue_cpu", self, dim, values, indices, {{"k", k}});
   }
   visit<RealTypes>(self.scalar_type(), "kthvalue_cpu", [&]<class T>() {
     reduce_lanes<T>(self, dim, values, indices, [k](std::vector<Entry<T>>& lane) {

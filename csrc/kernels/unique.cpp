@@ -13,9 +13,12 @@
 #include <tuple>
 #include <vector>
 
+#include "dispatch/host_call.h"
 #include "kernels/chunk_counts.h"
+#include "kernels/cuda/array.h"
 #include "kernels/sort_keys.h"
 #include "loops/dtype.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -121,6 +124,14 @@ UniqueResult unique_flat(const char* name, const at::Tensor& self, bool sort, bo
   const auto flat = self.contiguous();
   const int64_t n = flat.numel();
   UniqueResult result;
+  if (alt::cuda::on_gpu()) {
+    visit<AllTypesAndHalf>(self.scalar_type(), name, []<class T>() {});
+    const auto found =
+        cuda::new_from_array(sort ? "unique.unique" : "unique.unique_consecutive", {flat});
+    const auto none = at::empty({0}, self.options().dtype(at::kLong));
+    return {found[0].to(self.scalar_type()), return_inverse ? found[1] : none,
+            return_counts ? found[2] : none};
+  }
   visit<AllTypesAndHalf>(self.scalar_type(), name, [&]<class T>() {
     const T* data = flat.const_data_ptr<T>();
     if (sort) {
@@ -149,6 +160,11 @@ bool row_less(const T* a, const T* b, int64_t width) {
 
 UniqueResult unique_along(const at::Tensor& self, int64_t dim, bool sort, bool return_inverse,
                           bool return_counts) {
+  if (alt::cuda::on_gpu()) {
+    HostCall host("aten::unique_dim");
+    host.read(self);
+    return host.run([&] { return unique_along(self, dim, sort, return_inverse, return_counts); });
+  }
   dim = at::maybe_wrap_dim(dim, self.dim());
   const auto sizes = self.sizes();
   const auto zeros = std::count(sizes.begin(), sizes.end(), 0);

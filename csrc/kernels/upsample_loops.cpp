@@ -15,9 +15,12 @@
 #include <optional>
 #include <vector>
 
+#include "dispatch/host_call.h"
+#include "kernels/cuda/resample.h"
 #include "kernels/operands.h"
 #include "kernels/planes.h"
 #include "kernels/upsample.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels::upsample {
 namespace {
@@ -167,6 +170,29 @@ bool goes_by_scale(const Tensor& self, const Tensor& out) {
   }
 }
 
+/// The taps of an output's forward pass: stock leaves a side alone whose size does not change,
+/// whatever the scale, where it antialiases; backward not.
+template <class T>
+std::array<Taps<T>, 3> forward_taps(Mode mode, const Extent& from, const Extent& to,
+                                    bool align_corners, Scales scales) {
+  auto result = taps_of<T>(mode, from, to, align_corners, scales);
+  for (int i = 0; i < 3; ++i) {
+    if (antialiases(mode) && from[i] == to[i]) result[i] = identity_taps<T>(from[i]);
+  }
+  return result;
+}
+
+/// The taps as the GPU's kernel takes them. A double image has double coordinates.
+template <class MakeTaps>
+cuda::Resamplings resamplings_of(at::ScalarType dtype, MakeTaps&& make) {
+  const auto converted = [](const auto& taps) -> cuda::Resamplings {
+    return {cuda::resampling_of(taps[0]), cuda::resampling_of(taps[1]),
+            cuda::resampling_of(taps[2])};
+  };
+  return dtype == at::kDouble ? converted(make.template operator()<double>())
+                              : converted(make.template operator()<float>());
+}
+
 template <class T>
 std::array<std::vector<int64_t>, 3> indices(const std::array<Taps<T>, 3>& taps) {
   return {taps[0].index, taps[1].index, taps[2].index};
@@ -233,20 +259,31 @@ void interpolate(const Tensor& self, Mode mode, bool align_corners, Scales scale
                  const Tensor& out) {
   const auto dimensions = static_cast<int64_t>(scales.size());
   if (dimensions == 2 && self.scalar_type() == at::kByte) {
-    return interpolate_bytes(self, mode, align_corners, scales.begin()[0], scales.begin()[1], out);
+    const auto bytes = [&] {
+      interpolate_bytes(self, mode, align_corners, scales.begin()[0], scales.begin()[1], out);
+    };
+    if (!alt::cuda::on_gpu()) return bytes();
+    HostCall host(std::string("aten::") + name);
+    host.read(self);
+    host.write(out);
+    return host.run(bytes);
   }
   const Extent from = planes::spatial(self, dimensions);
   const Extent to = planes::spatial(out, dimensions);
+  if (alt::cuda::on_gpu()) {
+    check_type<FloatingAndHalfTypes>(self.scalar_type(), name);
+    const auto tables = resamplings_of(self.scalar_type(), [&]<class T>() {
+      return forward_taps<T>(mode, from, to, align_corners, scales);
+    });
+    const Tensor plain = self.contiguous();
+    return write_dense(out, [&](const Tensor& result) {
+      cuda::resample(tables, planes::count(self, dimensions), from, 1, plain, result);
+    });
+  }
   const Tensor input = planes::source(self);
   const planes::Target target(out);
   visit<FloatingTypes>(input.scalar_type(), name, [&]<class T>() {
-    auto taps = taps_of<T>(mode, from, to, align_corners, scales);
-    for (int i = 0; i < 3; ++i) {
-      // Stock leaves a side alone whose size does not change, whatever the scale; backward not.
-      if (antialiases(mode) && from[i] == to[i]) {
-        taps[i] = identity_taps<T>(from[i]);
-      }
-    }
+    const auto taps = forward_taps<T>(mode, from, to, align_corners, scales);
     const T* data = input.const_data_ptr<T>();
     T* result = target.data<T>();
     const int64_t rows = to[0] * to[1];
@@ -288,6 +325,14 @@ void interpolate_nearest(const Tensor& self, Mode mode, Scales scales, const cha
   const std::array<std::vector<int64_t>, 3> index =
       input.scalar_type() == at::kDouble ? indices(taps_of<double>(mode, from, to, false, scales))
                                          : indices(taps_of<float>(mode, from, to, false, scales));
+  if (alt::cuda::on_gpu()) {
+    check_type<NearestTypes>(input.scalar_type(), name);
+    const auto tables = resamplings_of(
+        input.scalar_type(), [&]<class T>() { return taps_of<T>(mode, from, to, false, scales); });
+    return write_dense(out, [&](const Tensor& result) {
+      cuda::resample_by_moving(tables, planes::count(self, dimensions), from, 1, input, result);
+    });
+  }
   const bool doubled = doubles(index[2], from[2]);
   const auto move = [&]<class T>(const T* data, T* target) {
     planes::for_each_row(
@@ -322,6 +367,17 @@ void interpolate_backward(const Tensor& grad_output, Mode mode, bool align_corne
   if (mode == Mode::Cubic && from == to) {
     grad_input.copy_(grad_output);
     return;
+  }
+  if (alt::cuda::on_gpu()) {
+    check_type<FloatingAndHalfTypes>(grad_output.scalar_type(), name);
+    auto tables = resamplings_of(grad_output.scalar_type(), [&]<class T>() {
+      return taps_of<T>(mode, to, from, align_corners, scales);
+    });
+    for (size_t d = 0; d < 3; ++d) tables[d] = tables[d].transposed(to[d]);
+    const Tensor plain = grad_output.contiguous();
+    return write_dense(grad_input, [&](const Tensor& result) {
+      cuda::resample(tables, planes::count(grad_input, dimensions), from, 1, plain, result);
+    });
   }
   const Tensor grad = planes::source(grad_output);
   const planes::Target target(grad_input);

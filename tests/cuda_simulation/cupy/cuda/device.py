@@ -1,0 +1,8 @@
+"""cupy.cuda.device: the libraries' handles."""
+
+from __future__ import annotations
+
+
+def get_cublas_handle() -> int:
+    """What cupy_backends' cublas knows."""
+    return 7
