@@ -260,6 +260,17 @@ def test_large_results():
         assert torch.equal(y.fill_(2.5).cpu(), torch.full((LARGE, LARGE), 2.5))
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float64, torch.complex128], ids=str)
+def test_large_results_wider_than_what_they_are_computed_in(dtype):
+    x = torch.randint(0, 3, (LARGE, LARGE), dtype=torch.uint8)
+    y = x.to("alt")
+    expected = torch.eq(x, 1, out=torch.empty(LARGE, LARGE, dtype=dtype))
+    result = torch.eq(y, 1, out=torch.empty(LARGE, LARGE, dtype=dtype, device="alt"))
+    assert torch.equal(result.cpu(), expected)
+    result = torch.eq(y[:, 1:], y[:, :-1], out=torch.empty_like(result[:, 1:]))
+    assert torch.equal(result.cpu(), torch.eq(x[:, 1:], x[:, :-1]).to(dtype))
+
+
 @pytest.mark.parametrize("offset", [1, 15, 17])
 def test_large_results_that_begin_within_a_line(offset):
     x = torch.randn(LARGE * LARGE)

@@ -1,11 +1,11 @@
 // The untyped part of the pointwise loop.
 //
 // Order: threads claim ranges of elements; TensorIterator gives each range as 2-d strided pieces.
-// Where every operand is contiguous in a row, or one number in it, the inner loop takes the piece as
-// it is. Otherwise it is worked off in blocks of at most kBlockBytes per operand, rows of a short
-// inner dimension joined into one block. 4 KiB a buffer keeps five operands (16 KiB of buffers and
-// the lines they come from) inside a 32 KiB L1. A large result is computed a KiB at a time and
-// written past the caches (loops/stream.h).
+// Where every operand is contiguous in a row, or one number in it, the inner loop takes the piece
+// as it is. Otherwise it is worked off in blocks of at most kBlockBytes per operand, rows of a
+// short inner dimension joined into one block. 4 KiB a buffer keeps five operands (16 KiB of
+// buffers and the lines they come from) inside a 32 KiB L1. A large result is computed a KiB at a
+// time and written past the caches (loops/stream.h).
 #include "loops/pointwise.h"
 
 #include <algorithm>
@@ -249,8 +249,8 @@ class BlockRunner {
     plan_.loop(plan_.parameters, {n * rows, 1, pointers.data(), pointers.data() + outputs_, nullptr,
                                   numbers.marked()});
     for (int i = 0; i < outputs_; ++i) {
-      if (pointers[i] == buffers[i].bytes)
-        store_block(i, pieces[i], start, n, row, rows, buffers[i]);
+      if (pointers[i] != buffers[i].bytes) continue;
+      store_block(i, pieces[i], start, n, row, rows, buffers[i]);
     }
   }
 
@@ -263,14 +263,25 @@ class BlockRunner {
       transfer(operand, piece, start, n, row, rows, buffer, false);
       return;
     }
-    Buffer cast;
     for (int64_t r = 0; r < rows; ++r) {
       const char* from = buffer.bytes + r * n * operand.loop_element_size;
-      if (!operand.same_dtype) {
-        operand.convert(cast.bytes, operand.element_size, from, operand.loop_element_size, n);
-        from = cast.bytes;
+      if (operand.same_dtype) {
+        stream_copy(piece.at(start, row + r), from, n * operand.element_size);
+      } else {
+        stream_cast(operand, piece.at(start, row + r), from, n);
       }
-      stream_copy(piece.at(start, row + r), from, n * operand.element_size);
+    }
+  }
+
+  /// A row of a block, cast to what may be wider than any dtype of the loop.
+  static void stream_cast(const Operand& operand, char* to, const char* from, int64_t n) {
+    Buffer cast;
+    const int64_t most = kBlockBytes / operand.element_size;
+    for (int64_t i = 0; i < n; i += most) {
+      const int64_t count = std::min(most, n - i);
+      operand.convert(cast.bytes, operand.element_size, from + i * operand.loop_element_size,
+                      operand.loop_element_size, count);
+      stream_copy(to + i * operand.element_size, cast.bytes, count * operand.element_size);
     }
   }
 

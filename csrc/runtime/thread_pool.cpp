@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "runtime/blas_threads.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/environment.h"
 #include "runtime/floating_point_state.h"
 
@@ -251,6 +252,9 @@ class ThreadPool {
 #if defined(__linux__)
     pthread_setname_np(pthread_self(), "alt worker");
 #endif
+    // What is shared among threads is the host's work, on the CUDA engine too (a HostCall's): what
+    // it allocates here is host memory, as in the thread that calls.
+    const cuda::OnHost on_host;
     std::unique_lock lock(mutex_);
     for (;;) {
       if (Job* job = job_to_join()) {

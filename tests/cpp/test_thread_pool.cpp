@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "check.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace {
@@ -176,6 +177,22 @@ void a_forked_child_has_a_pool_of_its_own() {
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+// On the CUDA engine a worker's allocations are host memory, and its operators the host's.
+void workers_compute_on_the_host() {
+  alt::set_num_threads(3);
+  const auto caller = std::this_thread::get_id();
+  std::atomic<int> on_device{0}, workers{0};
+  parallel_for(0, 24, 1, [&](int64_t, int64_t) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    if (std::this_thread::get_id() == caller) return;
+    ++workers;
+    if (alt::cuda::state::on_host == 0) ++on_device;
+  });
+  CHECK(workers > 0);
+  CHECK(on_device == 0);
+  CHECK(alt::cuda::state::on_host == 0);
+}
+
 }  // namespace
 
 int main() {
@@ -188,6 +205,7 @@ int main() {
   check::test("callers_on_many_threads", callers_on_many_threads);
   check::test("the_caller_needs_nobody", the_caller_needs_nobody);
   check::test("workers_take_the_callers_rounding", workers_take_the_callers_rounding);
+  check::test("workers_compute_on_the_host", workers_compute_on_the_host);
   check::test("a_forked_child_has_a_pool_of_its_own", a_forked_child_has_a_pool_of_its_own);
   return check::finish();
 }
