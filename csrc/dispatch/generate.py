@@ -35,8 +35,8 @@ from generator.rows import (
 )
 from generator.wrappers import Emitted
 
-ROWS_PER_FILE = 40
-STUB_ROWS_PER_FILE = 6
+ROWS_PER_FILE = 80
+STUB_ROWS_PER_FILE = 12
 
 
 def duplicates(rows: Iterable[Emitted]) -> list[str]:
