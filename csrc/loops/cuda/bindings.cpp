@@ -1,5 +1,6 @@
 #include "loops/cuda/bindings.h"
 
+#include <pybind11/complex.h>
 #include <pybind11/stl.h>
 #include <torch/csrc/Dtype.h>
 #include <torch/csrc/DynamicTypes.h>
@@ -53,9 +54,19 @@ py::bytes bytes_of(const Arguments& arguments) {
 
 // PointwiseArgs of operands at addresses, outputs first; sizes and strides (in elements) innermost
 // first. None where there are too many dimensions.
+/// A number of Python's; PyTorch's own conversion to a Scalar knows only the way back.
+c10::Scalar scalar_of(const py::handle& number) {
+  if (py::isinstance<py::bool_>(number)) return number.cast<bool>();
+  if (py::isinstance<py::int_>(number)) return number.cast<int64_t>();
+  if (py::isinstance<py::float_>(number)) return number.cast<double>();
+  const auto value = number.cast<std::complex<double>>();
+  return c10::complex<double>(value.real(), value.imag());
+}
+
 py::object pointwise_arguments(const std::vector<uintptr_t>& data, const Sizes& sizes,
-                               const std::vector<Sizes>& strides,
-                               const std::vector<c10::Scalar>& scalars) {
+                               const std::vector<Sizes>& strides, const py::list& numbers) {
+  std::vector<c10::Scalar> scalars;
+  for (const py::handle number : numbers) scalars.push_back(scalar_of(number));
   std::vector<PointwiseOperand> operands;
   for (size_t k = 0; k < data.size(); ++k) {
     operands.push_back({reinterpret_cast<void*>(data[k]), nullptr, 1, strides[k].data()});
