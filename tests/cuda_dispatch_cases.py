@@ -170,7 +170,8 @@ def reductions_agree() -> None:
 def reductions_shared_by_blocks() -> None:
     x = torch.randn(3, 20000)
     with altbackend.no_fallback():
-        agree(lambda a: a.sum(1), x)
+        # Sums that may come out near zero, of terms that do not.
+        agree(lambda a: a.sum(1), x, rtol=1e-4, atol=1e-3)
         agree(lambda a: a.argmax(1), x)
         agree(lambda a: a.sum(), x, rtol=1e-4, atol=1e-3)
 
