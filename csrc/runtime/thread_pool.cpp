@@ -16,11 +16,13 @@
 #include <optional>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "runtime/blas_threads.h"
 #include "runtime/cuda/engine.h"
 #include "runtime/environment.h"
 #include "runtime/floating_point_state.h"
+#include "runtime/thread_placement.h"
 
 namespace alt {
 namespace {
@@ -31,9 +33,11 @@ using Clock = std::chrono::steady_clock;
 
 // Waking a sleeping thread takes 5 us of the one that wakes it, and on a virtual machine 50 us go
 // by until it runs: as long as a loop over a megabyte takes. So a thread waits awake for what is
-// likely to come soon, and gives its core to whoever else wants it.
+// likely to come soon, and gives its core to whoever else wants it. Between the loops of a training
+// step lie the random numbers of a dropout and Python's part of an optimizer, half a millisecond
+// each.
 constexpr auto kShortWait = std::chrono::microseconds(5);
-constexpr auto kLongWait = std::chrono::microseconds(200);
+constexpr auto kLongWait = std::chrono::milliseconds(2);
 
 thread_local bool inside_parallel_region = false;
 
@@ -154,6 +158,7 @@ class Job {
   }
 
   const FloatingPointState& floating_point_state() const { return floating_point_state_; }
+  int callers_processor() const { return callers_processor_; }
 
   // Guarded by the pool's mutex, except that the caller may read `helpers` to see them leave.
   Job* previous = nullptr;
@@ -181,9 +186,17 @@ class Job {
   const int max_helpers_;
   // Chunks may land on any thread, so all of them compute under the caller's settings.
   const FloatingPointState floating_point_state_ = FloatingPointState::current();
+  const int callers_processor_ = current_processor();
   std::array<Segment, kMaxSegments> segments_;
   std::mutex error_mutex_;
   std::exception_ptr error_;
+};
+
+// A worker that sleeps: where, and what it may run on by rights, if it is to wake elsewhere.
+struct Sleeper {
+  ThreadId thread;
+  int processor;
+  std::optional<Processors> allowed;
 };
 
 class ThreadPool {
@@ -205,9 +218,19 @@ class ThreadPool {
       if (jobs_) jobs_->previous = &job;
       jobs_ = &job;
       published_.fetch_add(1, std::memory_order_relaxed);
-      to_wake = std::min(sleeping_, job.max_helpers());
+      to_wake = std::min(static_cast<int>(sleepers_.size()), job.max_helpers());
+      if (to_wake > 0) make_room(job.callers_processor());
     }
     for (int i = 0; i < to_wake; ++i) work_available_.notify_one();
+  }
+
+  // No sleeper wakes on this processor. Needs the mutex.
+  void make_room(int processor) {
+    for (Sleeper* sleeper : sleepers_) {
+      if (sleeper->processor == processor && !sleeper->allowed) {
+        sleeper->allowed = keep_off(processor, sleeper->thread);
+      }
+    }
   }
 
   // After this no worker touches the job.
@@ -262,14 +285,13 @@ class ThreadPool {
         job->helpers.fetch_add(1, std::memory_order_relaxed);
         const uint64_t seen = published_.load(std::memory_order_relaxed);
         lock.unlock();
+        leave_processor(job->callers_processor());
         job->floating_point_state().apply();
         job->work(number);
         leave(*job);
         wait_for_another(seen, lock);
       } else {
-        ++sleeping_;
-        work_available_.wait(lock);
-        --sleeping_;
+        sleep(lock);
         // Where it woke too late for the job, it is in time for the next one.
         if (!job_to_join()) {
           const uint64_t seen = published_.load(std::memory_order_relaxed);
@@ -278,6 +300,20 @@ class ThreadPool {
         }
       }
     }
+  }
+
+  void sleep(std::unique_lock<std::mutex>& lock) {
+    Sleeper me{current_thread_id(), current_processor(), std::nullopt};
+    sleepers_.push_back(&me);
+    work_available_.wait(lock);
+    std::erase(sleepers_, &me);
+    if (me.allowed) may_run_on(*me.allowed);
+  }
+
+  // For the calling worker, which may find itself where the caller of the job is.
+  static void leave_processor(int processor) {
+    if (processor < 0 || current_processor() != processor) return;
+    if (const auto allowed = keep_off(processor, current_thread_id())) may_run_on(*allowed);
   }
 
   /// Waits awake until a job is published that was not among those `seen`, then takes the lock.
@@ -299,7 +335,7 @@ class ThreadPool {
   Job* jobs_ = nullptr;
   std::atomic<uint64_t> published_{0};
   int workers_ = 0;
-  int sleeping_ = 0;
+  std::vector<Sleeper*> sleepers_;
   bool out_of_threads_ = false;
 };
 

@@ -12,6 +12,7 @@
 
 #include "check.h"
 #include "runtime/cuda/engine.h"
+#include "runtime/thread_placement.h"
 #include "runtime/thread_pool.h"
 
 namespace {
@@ -193,6 +194,40 @@ void workers_compute_on_the_host() {
   CHECK(alt::cuda::state::on_host == 0);
 }
 
+// Where the process has several processors. Alone on one, a thread stays there.
+void a_thread_leaves_a_processor() {
+  const int before = alt::current_processor();
+  const auto allowed = alt::keep_off(before, alt::current_thread_id());
+  if (!allowed) {
+    CHECK(std::thread::hardware_concurrency() == 1);
+    return;
+  }
+  CHECK(alt::current_processor() != before);
+  const int now = alt::current_processor();
+  const auto others = alt::keep_off(now, alt::current_thread_id());
+  CHECK(others.has_value() == (std::thread::hardware_concurrency() > 2));
+  alt::may_run_on(*allowed);
+  CHECK(alt::keep_off(now, alt::current_thread_id()).has_value());
+  alt::may_run_on(*allowed);
+}
+
+// Workers that slept, and were woken off the caller's processor, may run on all of them again.
+void workers_may_run_everywhere() {
+  alt::set_num_threads(4);
+  cpu_set_t mine;
+  CHECK(sched_getaffinity(0, sizeof(mine), &mine) == 0);
+  for (int round = 0; round < 5; ++round) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    std::atomic<int> different{0};
+    parallel_for(0, 24, 1, [&](int64_t, int64_t) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      cpu_set_t set;
+      different += sched_getaffinity(0, sizeof(set), &set) != 0 || !CPU_EQUAL(&set, &mine);
+    });
+    CHECK(different == 0);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -207,5 +242,7 @@ int main() {
   check::test("workers_take_the_callers_rounding", workers_take_the_callers_rounding);
   check::test("workers_compute_on_the_host", workers_compute_on_the_host);
   check::test("a_forked_child_has_a_pool_of_its_own", a_forked_child_has_a_pool_of_its_own);
+  check::test("a_thread_leaves_a_processor", a_thread_leaves_a_processor);
+  check::test("workers_may_run_everywhere", workers_may_run_everywhere);
   return check::finish();
 }
