@@ -141,9 +141,19 @@ class Cascade {
   c10::SmallVector<Acc, 48> levels_;  // on the stack for one output of any length
 };
 
-/// The lanes of a vector combined by halves.
+/// `count` vectors combined by halves.
+template <int64_t count, class Op, class V>
+V fold_chains(const Op& op, const V* sum) {
+  if constexpr (count == 1) {
+    return *sum;
+  } else {
+    return op.combine(fold_chains<count / 2>(op, sum), fold_chains<count / 2>(op, sum + count / 2));
+  }
+}
+
+/// The lanes of a vector combined by halves. A call would cost as much as it does.
 template <int width, class Op, class T>
-T fold_lanes(const Op& op, Vec<T> x) {
+[[gnu::always_inline]] inline T fold_lanes(const Op& op, Vec<T> x) {
   if constexpr (width == 0) {
     return x[0];
   } else {
@@ -165,18 +175,18 @@ typename Op::Acc block(const Op& op, const T* x, int64_t n, int64_t index) {
     Acc result = op.identity();
     int64_t i = 0;
     if (n >= V::size) {
+      // Unrolled, sums stay in registers: stores of whole vectors would cost more than a short run.
       V sum[kChains];
-      std::fill(sum, sum + kChains, V(result));
+#pragma GCC unroll 8
+      for (int64_t k = 0; k < kChains; ++k) sum[k] = V(result);
       for (; i + kChains * V::size <= n; i += kChains * V::size) {
+#pragma GCC unroll 8
         for (int64_t k = 0; k < kChains; ++k) {
           sum[k] = op.step(sum[k], read_widened(x + i + k * V::size), 0);
         }
       }
       for (; i + V::size <= n; i += V::size) sum[0] = op.step(sum[0], read_widened(x + i), 0);
-      for (int64_t width = kChains / 2; width > 0; width /= 2) {
-        for (int64_t k = 0; k < width; ++k) sum[k] = op.combine(sum[k], sum[k + width]);
-      }
-      result = fold_lanes<V::size / 2>(op, sum[0]);
+      result = fold_lanes<V::size / 2>(op, fold_chains<kChains>(op, sum));
     }
     for (; i < n; ++i) result = op.step(result, static_cast<Acc>(x[i]), 0);
     return result;
