@@ -12,7 +12,9 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/where.h>
 
+#include <bit>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/chunk_counts.h"
 #include "kernels/cuda/index.h"
@@ -29,12 +31,22 @@ void check_same_device(const at::Tensor& self, const at::Tensor& mask) {
               " and self on ", self.device());
 }
 
-/// Selects and writes every element, in lanes. Nobody else may write the row meanwhile.
+/// What moves an element of `size` bytes in lanes; elements of 16 move as they are.
 template <class T>
-void fill_row(T* to, const bool* mask, int64_t n, T value) {
+using Moved = std::conditional_t<
+    sizeof(T) == 1, uint8_t,
+    std::conditional_t<sizeof(T) == 2, uint16_t,
+                       std::conditional_t<sizeof(T) == 4, uint32_t,
+                                          std::conditional_t<sizeof(T) == 8, uint64_t, T>>>>;
+
+/// Selects and writes every element, in lanes. Nobody else may write the row meanwhile. (GCC finds
+/// no lanes in a loop over bool.)
+template <class T>
+void fill_row(T* to, const uint8_t* mask, int64_t n, T value) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
-    to[i] = mask[i] ? value : to[i];
+    const T old = to[i];
+    to[i] = mask[i] != 0 ? value : old;
   }
 }
 
@@ -42,7 +54,7 @@ template <class T>
 void fill_where(at::TensorIteratorBase& iter, T value, bool overlaps) {
   for_each_row(iter, /*serial=*/false, [&](char** data, const int64_t* strides, int64_t n) {
     if (!overlaps && strides[0] == static_cast<int64_t>(sizeof(T)) && strides[1] == 1) {
-      fill_row(reinterpret_cast<T*>(data[0]), reinterpret_cast<const bool*>(data[1]), n, value);
+      fill_row(reinterpret_cast<T*>(data[0]), reinterpret_cast<const uint8_t*>(data[1]), n, value);
       return;
     }
     for (int64_t i = 0; i < n; ++i) {
@@ -79,8 +91,9 @@ at::Tensor& masked_fill_scalar_(at::Tensor& self, const at::Tensor& mask, const 
                   .add_output(self)
                   .add_const_input(*expanded)
                   .build();
-  visit<EveryType>(self.scalar_type(), "masked_fill",
-                   [&]<class T>() { fill_where<T>(iter, value.to<T>(), overlaps); });
+  visit<EveryType>(self.scalar_type(), "masked_fill", [&]<class T>() {
+    fill_where(iter, std::bit_cast<Moved<T>>(value.to<T>()), overlaps);
+  });
   return self;
 }
 
