@@ -2,7 +2,6 @@
 //
 // The same restriding as for reading: x seen with stride 0 in place of the indexed dimensions, the
 // index tensors broadcast against each other in their place.
-#define AT_PER_OPERATOR_HEADERS
 #include <ATen/ExpandUtils.h>
 #include <ATen/TensorIterator.h>
 #include <ATen/core/List.h>

@@ -1,5 +1,4 @@
 // searchsorted, bucketize, isin and bincount.
-#define AT_PER_OPERATOR_HEADERS
 #include <ATen/core/Tensor.h>
 #include <ATen/native/BucketizationUtils.h>
 #include <ATen/native/Resize.h>
@@ -27,41 +26,48 @@ namespace {
 using RealTypes = concat_t<IntegralTypes, FloatingAndHalfTypes>;
 using Side = std::optional<std::string_view>;
 
-constexpr int64_t kGrain = 1024;
+constexpr int64_t kGrain = 512;
+constexpr int64_t kTogether = 16;  // searches
 
-/// How many of the `n` boundaries lie below `value` (or are equal, from the right). NaN lies above
-/// all numbers.
+/// How many of the `n` boundaries lie below each value (or are equal, from the right). NaN lies
+/// above all numbers. Halves without a branch, several searches side by side: the steps of one wait
+/// for each other.
 template <class T>
-int64_t search(const T* boundaries, const int64_t* order, int64_t n, T value, bool right) {
-  const auto is_before = [&](int64_t position) {
-    const T boundary = boundaries[order != nullptr ? order[position] : position];
-    return right ? !(boundary > value) : !(boundary >= value);
+void search_together(const T* boundary, int64_t n, const T* value, bool right, int64_t* found) {
+  const auto is_before = [&](int64_t position, T x) -> int64_t {
+    const T edge = boundary[position];
+    // Not && and ||, which compilers make branches of.
+    return int{!(edge > x)} & (int{right} | int{edge != x});
   };
-  // Halves without a branch, so that the searches of several values overlap.
-  int64_t begin = 0;
+  std::fill_n(found, kTogether, 0);
   for (int64_t size = n; size > 1;) {
     const int64_t half = size / 2;
-    begin += is_before(begin + half - 1) ? half : 0;
+    for (int64_t i = 0; i < kTogether; ++i) {
+      found[i] += half & -is_before(found[i] + half - 1, value[i]);
+    }
     size -= half;
   }
-  return n > 0 && is_before(begin) ? begin + 1 : begin;
+  for (int64_t i = 0; n > 0 && i < kTogether; ++i) found[i] += is_before(found[i], value[i]);
 }
 
 template <class T, class Out>
-void search_all(const at::Tensor& boundaries, const at::Tensor& order, const at::Tensor& values,
-                const at::Tensor& out, bool right) {
+void search_all(const at::Tensor& boundaries, const at::Tensor& values, const at::Tensor& out,
+                bool right) {
   const int64_t n = boundaries.size(-1);
-  const bool shared = boundaries.dim() == 1;
-  const int64_t row_length = shared ? 0 : values.size(-1);
-  const T* edges = boundaries.const_data_ptr<T>();
-  const int64_t* positions = order.defined() ? order.const_data_ptr<int64_t>() : nullptr;
+  const int64_t row_length = boundaries.dim() == 1 ? values.numel() : values.size(-1);
+  const T* boundary = boundaries.const_data_ptr<T>();
   const T* value = values.const_data_ptr<T>();
   Out* result = out.mutable_data_ptr<Out>();
   parallel_for(0, values.numel(), kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t row = shared ? 0 : i / row_length * n;
-      result[i] = static_cast<Out>(search(
-          edges + row, positions != nullptr ? positions + row : nullptr, n, value[i], right));
+    int64_t found[kTogether];
+    T wanted[kTogether] = {};
+    while (begin < end) {
+      const int64_t row = begin / row_length;
+      const int64_t count = std::min({kTogether, end - begin, (row + 1) * row_length - begin});
+      std::copy_n(value + begin, count, wanted);
+      search_together(boundary + row * n, n, wanted, right, found);
+      for (int64_t i = 0; i < count; ++i) result[begin + i] = static_cast<Out>(found[i]);
+      begin += count;
     }
   });
 }
@@ -134,21 +140,20 @@ at::Tensor& searchsorted_out(const at::Tensor& sorted_sequence, const at::Tensor
   const auto dtype = self.scalar_type() == sorted_sequence.scalar_type()
                          ? self.scalar_type()
                          : at::result_type(sorted_sequence, self);
-  const auto boundaries = sorted_sequence.to(dtype).contiguous();
+  const auto unsorted = sorted_sequence.to(dtype).contiguous();
+  const auto boundaries = sorter.defined() ? unsorted.gather(-1, sorter) : unsorted;
   const auto values = self.to(dtype).contiguous();
-  const auto order = sorter.defined() ? sorter.contiguous() : sorter;
   if (alt::cuda::on_gpu()) {
     check_type<RealTypes>(dtype, "searchsorted_out_cpu");
-    const auto sorted = order.defined() ? boundaries.gather(-1, order) : boundaries;
-    cuda::call_array("sort.searchsorted", {sorted, values}, {out}, {{"right", from_right}});
+    cuda::call_array("sort.searchsorted", {boundaries, values}, {out}, {{"right", from_right}});
     return out;
   }
   visit<RealTypes>(dtype, "searchsorted_out_cpu", [&]<class T>() {
     write_dense(out, [&](const at::Tensor& target) {
       if (out_int32) {
-        search_all<T, int32_t>(boundaries, order, values, target, from_right);
+        search_all<T, int32_t>(boundaries, values, target, from_right);
       } else {
-        search_all<T, int64_t>(boundaries, order, values, target, from_right);
+        search_all<T, int64_t>(boundaries, values, target, from_right);
       }
     });
   });
