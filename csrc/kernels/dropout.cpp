@@ -8,8 +8,10 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/ones_like.h>
 
+#include <cstring>
 #include <optional>
 #include <tuple>
+#include <type_traits>
 
 #include "kernels/cuda/dropout.h"
 #include "kernels/norm_lanes.h"
@@ -27,6 +29,26 @@ opmath_t<T> noise(double kept) {
   return kept == 0 ? A(0) : static_cast<A>(static_cast<T>(A(1) / static_cast<A>(kept)));
 }
 
+/// to = from * (keep ? factor : 0). A product, not a choice: dropped infinities and NaN are NaN, as
+/// they are in stock.
+template <class T>
+void scale_kept(const T* from, const bool* keep, opmath_t<T> factor, T* to, int64_t count) {
+  using V = Lanes<T>;
+  using Bytes = typename alt::detail::NativeVector<int8_t, V::size>::type;
+  using Bits = typename Mask<opmath_t<T>>::Native;
+  for_lanes<opmath_t<T>>(0, count, [&](int64_t i, auto lanes) {
+    Bytes bytes{};
+    if constexpr (std::is_same_v<decltype(lanes), Full>) {
+      std::memcpy(&bytes, keep + i, sizeof(bytes));
+    } else {
+      std::memcpy(&bytes, keep + i, static_cast<size_t>(lanes));
+    }
+    const Mask<opmath_t<T>> kept{__builtin_convertvector(bytes, Bits) != 0};
+    const V noise = select(kept, V(factor), V(opmath_t<T>(0)));
+    store_lanes<T>(load_lanes(from + i, lanes) * noise, to + i, lanes);
+  });
+}
+
 // `values` where the mask is set, times the noise. The mask has the strides of `values`.
 Tensor masked_scale(const Tensor& values, const Tensor& mask, double kept) {
   const Tensor result = at::empty_like(values);
@@ -37,11 +59,7 @@ Tensor masked_scale(const Tensor& values, const Tensor& mask, double kept) {
     const bool* keep = mask.const_data_ptr<bool>();
     T* to = result.mutable_data_ptr<T>();
     parallel_for(0, values.numel(), 16384, [&](int64_t begin, int64_t end) {
-      // A product, not a choice: dropped infinities and NaN are NaN, as they are in stock.
-      for (int64_t i = begin; i < end; ++i) {
-        to[i] =
-            static_cast<T>(static_cast<opmath_t<T>>(from[i]) * (keep[i] ? factor : opmath_t<T>(0)));
-      }
+      scale_kept(from + begin, keep + begin, factor, to + begin, end - begin);
     });
   });
   return result;

@@ -3,16 +3,19 @@
 // Forward, a row of outputs at a time: each element of the window in turn is added to the sums of
 // the row. Backward, a plane at a time, rows of outputs in order and window elements last first,
 // so that every input adds its gradients in the order of the outputs, as stock does.
+// The commonest windows go by lanes (pool_tiles.h).
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
 #include "kernels/cuda/pool.h"
 #include "kernels/operands.h"
 #include "kernels/pool.h"
+#include "kernels/pool_tiles.h"
 #include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
@@ -21,6 +24,7 @@ namespace {
 using at::IntArrayRef;
 using at::Tensor;
 using pool::Geometry;
+namespace tiles = pool::tiles;
 
 using AveragePoolTypes = concat_t<FloatingTypes, TypeList<int64_t>>;
 
@@ -31,6 +35,12 @@ class Divisor {
       : geometry_(geometry), include_padding_(count_include_pad), override_(divisor_override) {}
 
   cuda::AverageOver on_gpu() const { return {include_padding_, override_}; }
+
+  /// Of a window that lies inside altogether.
+  template <class T>
+  T of_tile() const {
+    return static_cast<T>(override_ ? *override_ : volume(geometry_.kernel));
+  }
 
   /// Of the outputs of row (d, h), in order.
   template <class T>
@@ -118,12 +128,19 @@ void average_pool(const Tensor& self, const Geometry& geometry, const Divisor& d
     const int64_t width = geometry.output[2];
     const int64_t stride = geometry.stride[2];
     const std::vector<Inside> seen = columns(geometry);
+    const bool tiles = tiles::are_tiles(geometry);
     planes::for_each_row(
         geometry.planes, geometry.output, width * volume(geometry.kernel),
         [&](int64_t plane, int64_t d, int64_t h) {
           thread_local std::vector<T> divisors;
           T* sums = result + ((plane * geometry.output[0] + d) * geometry.output[1] + h) * width;
           const T* base = data + plane * volume(geometry.input);
+          if constexpr (has_vec_v<T>) {
+            if (tiles) {
+              return tiles::average<T>(base + tiles::first_of_row(geometry, d, h), geometry,
+                                       divisor.of_tile<T>(), sums);
+            }
+          }
           std::fill_n(sums, width, T(0));
           for_each_element(geometry, seen, d, h, false,
                            [&](int64_t row, int64_t x, const Inside& inside) {
@@ -154,14 +171,22 @@ void average_pool_backward(const Tensor& grad_output, const Geometry& geometry,
     const int64_t width = geometry.output[2];
     const int64_t stride = geometry.stride[2];
     const std::vector<Inside> seen = columns(geometry);
+    const bool tiles = tiles::are_tiles(geometry);
     planes::for_each(geometry.planes, input + output * volume(geometry.kernel), [&](int64_t plane) {
       thread_local std::vector<T> delta, divisors;
       T* base = result + plane * input;
-      std::fill_n(base, input, T(0));
+      if (!tiles || output * volume(geometry.kernel) < input) std::fill_n(base, input, T(0));
       delta.resize(static_cast<size_t>(width));
       const T* row_grad = data + plane * output;
       for (int64_t d = 0; d < geometry.output[0]; ++d) {
         for (int64_t h = 0; h < geometry.output[1]; ++h, row_grad += width) {
+          if constexpr (has_vec_v<T>) {
+            if (tiles) {
+              tiles::average_backward<T>(row_grad, geometry, divisor.of_tile<T>(),
+                                         base + tiles::first_of_row(geometry, d, h));
+              continue;
+            }
+          }
           divisor.row(d, h, divisors);
           divide_row(row_grad, divisors, delta.data());
           for_each_element(geometry, seen, d, h, true,

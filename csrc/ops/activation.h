@@ -7,6 +7,7 @@
 #include "loops/exp.h"
 #include "loops/function.h"
 #include "loops/math.h"
+#include "loops/tanh.h"
 #include "ops/arithmetic.h"
 #include "ops/math.h"
 
@@ -57,13 +58,13 @@ ALT_FN T silu_backward(T grad, T x) {
 
 template <class T>
 ALT_FN T mish(T x) {
-  return x * math::tanh(math::log1p(math::exp(x)));
+  return x * math::tanh_inline(math::log1p(math::exp(x)));
 }
 
 template <class T>
 ALT_FN T mish_backward(T grad, T x) {
   const T gate = sigmoid(x);
-  const T tanh_softplus = math::tanh(math::log1p(math::exp(x)));
+  const T tanh_softplus = math::tanh_inline(math::log1p(math::exp(x)));
   return grad * (tanh_softplus + x * gate * (T(1) - tanh_softplus * tanh_softplus));
 }
 
@@ -129,7 +130,7 @@ template <class T>
 ALT_FN T gelu_tanh(T x) {
   const T beta(kSqrtTwoOverPi);
   const T inner = beta * (x + T(0.044715) * (x * x * x));
-  return T(0.5) * x * (T(1) + math::tanh(inner));
+  return T(0.5) * x * (T(1) + math::tanh_inline(inner));
 }
 
 template <class T>
@@ -143,7 +144,7 @@ template <class T>
 ALT_FN T gelu_tanh_backward(T grad, T x) {
   const T beta(kSqrtTwoOverPi);
   const T kappa(0.044715);
-  const T tanh_inner = math::tanh(beta * (x + kappa * (x * x * x)));
+  const T tanh_inner = math::tanh_inline(beta * (x + kappa * (x * x * x)));
   const T left =
       T(0.5) * x * (T(1) - tanh_inner * tanh_inner) * beta * (T(1) + T(3) * kappa * x * x);
   return grad * (T(0.5) * (T(1) + tanh_inner) + left);

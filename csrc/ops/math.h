@@ -6,6 +6,7 @@
 #include "loops/erf.h"
 #include "loops/function.h"
 #include "loops/math.h"
+#include "loops/tanh.h"
 
 namespace alt::ops {
 
@@ -85,7 +86,7 @@ ALT_FN T cosh(T x) {
 }
 template <class T>
 ALT_FN T tanh(T x) {
-  return math::tanh(x);
+  return math::tanh_inline(x);
 }
 // SLEEF squares the argument of asinh and acosh; from here on the square is all that counts.
 inline constexpr float kOnlyTheSquareCounts = 1e10f;
