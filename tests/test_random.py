@@ -270,3 +270,16 @@ def test_errors(call):
     assert str(raised.value).splitlines()[0].replace("alt", "cpu") == str(
         expected.value
     ).splitlines()[0] or "Expected p_in" in str(expected.value)
+
+
+@pytest.mark.parametrize("p", [0.0, 1e-17, 1 / 3, 0.8, 1 - 2**-53, 1.0])
+def test_a_mask_is_drawn_as_numbers_are(p):
+    # A contiguous mask is filled many at once, from blocks of 624 words.
+    for count in (1, 311, 313, 5003):
+        drawn = []
+        for dtype in (torch.bool, torch.float32):
+            torch.manual_seed(count)
+            mask = torch.empty(count, dtype=dtype, device="alt").bernoulli_(p)
+            drawn.append([mask.cpu() != 0, torch.rand(3, device="alt").cpu()])
+        assert torch.equal(drawn[0][0], drawn[1][0])
+        assert torch.equal(drawn[0][1], drawn[1][1])

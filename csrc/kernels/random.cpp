@@ -9,11 +9,14 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <mutex>
 
 #include "kernels/random.h"
 #include "loops/lanes.h"
 #include "loops/math.h"
+#include "loops/vec.h"
 
 namespace alt::kernels {
 namespace {
@@ -83,6 +86,29 @@ void exponentials(Words& words, double scale, T* out, int64_t count) {
       --doubts;
     }
     for (int64_t i = 0; i < n; ++i) out[begin + i] = static_cast<T>(results[i]);
+  }
+}
+
+/// unit_uniform<double>(words) < p, `count` times. The bits of the draw are compared as an integer
+/// with the least that is not below p.
+void bernoullis(Words& words, double p, bool* out, int64_t count) {
+  using Bits = Mask<double>::Native;
+  constexpr int64_t side = Mask<double>::size;
+  const auto least = static_cast<int64_t>(std::ceil(std::ldexp(p, 53)));
+  for (int64_t i = 0; i < count;) {
+    const int64_t n = std::min(words.left() / 2, count - i) / side * side;
+    if (n == 0) {
+      out[i++] = unit_uniform<double>(words) < p;
+      continue;
+    }
+    for (int64_t k = 0; k < n; k += side) {
+      Bits pairs;  // of words, the upper half of the draw first
+      std::memcpy(&pairs, words.rest() + 2 * k, sizeof(pairs));
+      const Bits draws = (pairs & 0x1fffff) << 32 | (pairs >> 32 & 0xffffffff);
+      Mask<double>{draws < least}.store(out + i + k);
+    }
+    words.skip(2 * n);
+    i += n;
   }
 }
 
@@ -204,6 +230,12 @@ void random(at::TensorIteratorBase& iter, std::optional<at::Generator> generator
 
 void bernoulli_scalar(const at::TensorBase& self, const double p,
                       std::optional<at::Generator> generator) {
+  if (self.scalar_type() == at::kBool && self.is_contiguous()) {
+    HostGenerator& source = *get_generator(generator);
+    std::lock_guard lock(source.mutex_);
+    Words words(source, self.numel());
+    return bernoullis(words, p, self.mutable_data_ptr<bool>(), self.numel());
+  }
   auto iter = at::TensorIterator::borrowing_nullary_op(self);
   fill<RealAndBoolTypes>(iter, "bernoulli_scalar_cpu_", generator, [&]<class T>(Words& source) {
     return [&source, p] { return unit_uniform<double>(source) < p ? 1 : 0; };

@@ -49,6 +49,13 @@ class Words {
     const uint64_t high = random();
     return high << 32 | random();
   }
+  /// What is left of the block, for readers of many at once, who skip what they have read.
+  int64_t left() const { return in_blocks_ ? state_.left_ - 1 : 0; }
+  const uint32_t* rest() const { return tempered_ + state_.next_; }
+  void skip(int64_t count) {
+    state_.left_ -= static_cast<int>(count);
+    state_.next_ += static_cast<uint32_t>(count);
+  }
   HostGenerator& generator() { return generator_; }
 
  private:
