@@ -108,6 +108,7 @@ class BlockRunner {
         block_ >= kTransposedColumns * kTransposedRows && any_transposed(pieces)) {
       for (int64_t o = 0; o < outer; o += kTransposedRows) {
         for (int64_t i = 0; i < inner; i += kTransposedColumns) {
+          prefetch_columns(pieces, i + kTransposedColumns, inner, o);
           run_block(pieces, numbers, i, std::min(kTransposedColumns, inner - i), o,
                     std::min(kTransposedRows, outer - o), buffers);
         }
@@ -153,6 +154,19 @@ class BlockRunner {
       if (transposed(operands_[i], pieces[i])) return true;
     }
     return false;
+  }
+
+  /// The lines of transposed inputs that the next block turns: they lie so far apart that the
+  /// processor does not foresee them.
+  void prefetch_columns(const std::array<Piece, kMaxOperands>& pieces, int64_t start, int64_t inner,
+                        int64_t row) const {
+    const int64_t end = std::min(inner, start + kTransposedColumns);
+    for (int i = outputs_; i < count_; ++i) {
+      if (!transposed(operands_[i], pieces[i])) continue;
+      for (int64_t column = start; column < end; ++column) {
+        __builtin_prefetch(pieces[i].at(column, row), 0, 2);
+      }
+    }
   }
 
   /// Inputs that are one number throughout, cast once.
@@ -231,23 +245,30 @@ class BlockRunner {
     }
   }
 
-  /// `rows` rows of `n` elements, as one run of rows * n elements of the inner loop.
+  /// `rows` rows of `n` elements. Long ones are rows of the inner loop, which takes what it can as
+  /// it lies; short ones are joined to one run of rows * n elements.
   void run_block(const std::array<Piece, kMaxOperands>& pieces, const Numbers& numbers,
                  int64_t start, int64_t n, int64_t row, int64_t rows,
                  std::array<Buffer, kMaxOperands>& buffers) const {
+    const bool joined = rows == 1 || n < kLongRow;
     std::array<void*, kMaxOperands> pointers;
+    std::array<int64_t, kMaxOperands> row_strides;
     for (int i = 0; i < count_; ++i) {
+      row_strides[i] = pieces[i].outer_stride;
       if (i >= outputs_ && numbers.is(i - outputs_)) {
         pointers[i] = pieces[i].data;
-      } else if (contiguous(operands_[i], pieces[i], n, rows) && !(streaming_ && i < outputs_)) {
+      } else if (contiguous(operands_[i], pieces[i], n, joined ? rows : 1) &&
+                 !(streaming_ && i < outputs_)) {
         pointers[i] = pieces[i].at(start, row);
       } else {
         pointers[i] = buffers[i].bytes;
+        row_strides[i] = n * operands_[i].loop_element_size;
         if (i >= outputs_) transfer(operands_[i], pieces[i], start, n, row, rows, buffers[i], true);
       }
     }
-    plan_.loop(plan_.parameters, {n * rows, 1, pointers.data(), pointers.data() + outputs_, nullptr,
-                                  numbers.marked()});
+    plan_.loop(plan_.parameters,
+               {joined ? n * rows : n, joined ? 1 : rows, pointers.data(),
+                pointers.data() + outputs_, row_strides.data(), numbers.marked()});
     for (int i = 0; i < outputs_; ++i) {
       if (pointers[i] != buffers[i].bytes) continue;
       store_block(i, pieces[i], start, n, row, rows, buffers[i]);
