@@ -177,7 +177,8 @@ def test_embedding_backward(family: Family, dtype: torch.dtype, counted: bool) -
 
 
 @pytest.mark.parametrize(
-    ("name", "bad"), [("gather", 4), ("gather", -1), ("index_select", 9), ("index_get", -5)]
+    ("name", "bad"),
+    [("gather", 4), ("gather", -1), ("index_select", 9), ("index_get", -5), ("index_get", 4)],
 )
 def test_an_index_out_of_range_is_reported_and_touches_nothing(
     family: Family, name: str, bad: int
@@ -191,9 +192,24 @@ def test_an_index_out_of_range_is_reported_and_touches_nothing(
         operands = [found, view, *indices]
     else:
         operands, integers = [found, x, index], [0]
-    with pytest.raises(IndexError, match=f"index {bad} is out of bounds for a dimension of size 4"):
+    kind, where = IndexError, "a dimension of size 4"
+    if name == "gather":
+        kind, where = RuntimeError, "dimension 0 with size 4"
+    with pytest.raises(kind, match=f"index {bad} is out of bounds for {where}"):
         family.run(name, (torch.uint32, torch.int64), operands, integers)
     assert found.tensor.tolist() == [x[0].item(), -1.0, x[3].item()]
+
+
+def test_index_copy_takes_no_negative_index(family: Family) -> None:
+    found = Guarded((4,), torch.float32)
+    found.tensor.fill_(-1.0)
+    view, indices, integers = indexed(found.tensor, {0: torch.tensor([2, -1])})
+    operands = [view, torch.tensor([5.0, 6.0]), *indices]
+    family.run("index_put", (torch.float32, torch.int64), operands, integers)
+    assert found.tensor.tolist() == [-1, -1, 5, 6]
+    integers[0] = 1
+    with pytest.raises(IndexError, match="index -1 is out of bounds for a dimension of size 4"):
+        family.run("index_put", (torch.float32, torch.int64), operands, integers)
 
 
 MODES = {"prod": 2, "amax": 3, "amin": 4}

@@ -210,6 +210,78 @@ agree(torch.tril_indices(3, 4, device="alt"), torch.tril_indices(3, 4), 0, "tril
     )
 
 
+def test_linear_algebra() -> None:
+    """LAPACK plays cuSOLVER, so that even signs agree but where a wide matrix is turned round."""
+    run(
+        """
+bound = 1e-3
+with_gradients = ("linalg.cholesky", "linalg.inv", "linalg.solve", "linalg.qr", "linalg.slogdet")
+for dtype in (torch.float32, torch.complex64):
+    for name in ("linalg.cholesky", "linalg.inv", "linalg.solve", "linalg.det", "linalg.slogdet",
+                 "linalg.lu_factor", "linalg.lu", "lu_solve", "linalg.solve_triangular",
+                 "triangular_solve", "cholesky_solve", "cholesky_inverse", "linalg.qr",
+                 "linalg.eigvalsh", "linalg.svdvals", "matrix_exp",
+                 "linalg.householder_product"):
+        same(name, dtype, bound, most=6, grad=name in with_gradients and not dtype.is_complex)
+    for name in ("geqrf", "ormqr", "linalg.eigh", "linalg.pinv"):
+        same(name, dtype, bound, most=6, grad=False)
+
+    for shape in ((5, 3), (3, 5), (2, 4, 4), (2, 2, 3, 6), (0, 3), (2, 3, 0)):
+        a = torch.randn(shape, dtype=dtype)
+        for full in (False, True):
+            u, s, vh = torch.linalg.svd(a.to("alt"), full_matrices=full)
+            theirs = torch.linalg.svd(a, full_matrices=full)
+            agree(s, theirs.S, bound, f"svd of {shape}")
+            assert [t.shape for t in (u, vh)] == [theirs.U.shape, theirs.Vh.shape]
+            assert [t.stride() for t in (u, vh)] == [theirs.U.stride(), theirs.Vh.stride()]
+            n = s.shape[-1]
+            again = (u[..., :n] * s[..., None, :]) @ vh[..., :n, :]
+            agree(again, a, bound, f"its product for {shape}")
+            one = torch.eye(u.shape[-1], dtype=dtype).expand(u.mH.shape[:-2] + 2 * u.shape[-1:])
+            agree(u.mH @ u, one, bound, f"its left vectors for {shape}")
+"""
+    )
+
+
+def test_matrices_that_cannot_be_factored() -> None:
+    run(
+        """
+def refused(call):
+    found = []
+    for device in ("cpu", "alt"):
+        try:
+            call(device)
+        except Exception as error:
+            found.append((type(error), str(error)))
+    assert len(found) == 2 and found[0] == found[1], found
+
+singular = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [2.0, 4.0]]])
+negative = torch.tensor([[2.0, 0.0], [0.0, -1.0]])
+lower = torch.tensor([[1.0, 0.0], [5.0, 0.0]])
+pivots = torch.ones(2, dtype=torch.int32)
+for call in (
+    lambda d: torch.linalg.inv(singular.to(d)),
+    lambda d: torch.linalg.inv(singular[1].to(d)),
+    lambda d: torch.linalg.solve(singular.to(d), singular.to(d)),
+    lambda d: torch.linalg.lu_factor(singular.to(d)) and torch.linalg.inv(lower.to(d)),
+    lambda d: torch.linalg.cholesky(negative.to(d)),
+    lambda d: torch.linalg.cholesky(torch.stack([negative.abs(), negative]).to(d)),
+    lambda d: torch.cholesky_inverse(lower.to(d)),
+    lambda d: torch.linalg.lu_solve(lower.to(d), 0 * pivots.to(d), lower.to(d)),
+    lambda d: torch.linalg.lu_solve(lower.to(d), 3 * pivots.to(d), lower.to(d)),
+    lambda d: torch.linalg.cholesky(torch.ones(2, 2, dtype=torch.int64, device=d)),
+    lambda d: torch.linalg.eigh(torch.full((3, 3), float("nan"), device=d)),
+):
+    refused(call)
+for check in (False, True):
+    info = torch.linalg.cholesky_ex(negative.to("alt")).info
+    assert info.device.type == "alt" and info.item() == 2
+assert torch.linalg.inv_ex(singular.to("alt")).info.tolist() == [0, 2]
+assert torch.linalg.det(singular.to("alt")).cpu()[1] == 0
+"""
+    )
+
+
 def test_resampling() -> None:
     run(
         """

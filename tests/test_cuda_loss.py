@@ -86,3 +86,35 @@ def test_a_target_that_is_no_class_is_reported(family: Family) -> None:
             "nll_each", (x.dtype,), [found, x, target, None], integers(x, target, False, True)
         )
     assert found.tensor.tolist() == [-x[0, 0].item(), 0.0, -x[2, 1].item()]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.float16])
+def test_binary_cross_entropy(family: Family, dtype: torch.dtype, weighted: bool) -> None:
+    torch.manual_seed(0)
+    x, target = torch.rand(6, 7).to(dtype), torch.rand(6, 7).to(dtype)
+    x[0, :2], x[1, 0], target[0, 1] = 0, 1, 1  # logarithms of 0 are -100
+    weight = torch.rand(6, 7).to(dtype) if weighted else None
+    x.requires_grad_()
+    y = torch.nn.functional.binary_cross_entropy(x, target, weight, reduction="none")
+    found, n, bound = Guarded(x.shape, dtype), x.numel(), 4 * TOLERANCE[dtype]
+    operands = [x.detach(), target, weight]
+    for backwards in (False, True):
+        family.run("binary_cross_entropy", (dtype,), [found, *operands], [n], backwards=backwards)
+        assert_near(found.tensor, y.detach(), bound, "loss")
+    gradient = torch.randn(x.shape).to(dtype)
+    (wanted,) = torch.autograd.grad(y, x, gradient)
+    tensors = [found, gradient, *operands]
+    family.run("binary_cross_entropy_backward", (dtype,), tensors, [n], [1.0])
+    assert_near(found.tensor, wanted, bound, "gradient")
+    family.run("binary_cross_entropy_backward", (dtype,), tensors, [n], [0.5])
+    assert_near(found.tensor, wanted / 2, bound, "half of the gradient")
+
+
+@pytest.mark.parametrize("bad", [1.5, -0.5, float("nan")])
+def test_what_is_no_probability_is_reported(family: Family, bad: float) -> None:
+    target = torch.tensor([0.5, 1.0])
+    found = Guarded((2,), torch.float32)
+    for tensors in ([torch.tensor([0.25, bad]), target], [target, torch.tensor([bad, 0.5])]):
+        with pytest.raises(RuntimeError, match="a kernel was given"):
+            family.run("binary_cross_entropy", (torch.float32,), [found, *tensors, None], [2])

@@ -270,6 +270,58 @@ def test_arrays_are_shared_with_cupy() -> None:
     on_cuda(code)
 
 
+@simulated
+def test_the_cuda_array_interface_shares_memory() -> None:
+    code = """
+        import cupy, torch
+        whole = torch.zeros(3, 4, device="alt:1")
+        x = whole.t()[1:]
+        interface = x.__cuda_array_interface__
+        assert interface == {
+            "typestr": "<f4", "shape": (3, 3), "strides": (4, 16), "data": (x.data_ptr(), False),
+            "version": 2,
+        }
+        array = cupy.asarray(x)
+        assert array.data.ptr == x.data_ptr() and array.device.id == 1
+        array[...] = 7
+        del array
+        assert whole.tolist() == [[0, 7, 7, 7]] * 3
+        assert whole.__cuda_array_interface__["strides"] is None
+        assert torch.empty(0, device="alt").__cuda_array_interface__["data"] == (0, False)
+        for dtype, text in (
+            (torch.bool, "|b1"), (torch.uint8, "|u1"), (torch.int16, "<i2"), (torch.half, "<f2"),
+            (torch.uint64, "<u8"), (torch.complex64, "<c8"), (torch.bfloat16, "<V2"),
+        ):
+            t = torch.empty(1, dtype=dtype, device="alt")
+            assert t.__cuda_array_interface__["typestr"] == text
+        held = torch.alt.memory_allocated(1)
+        array = cupy.asarray(whole)
+        del whole, x
+        assert torch.alt.memory_allocated(1) == held  # the array still uses it
+        del array
+        assert torch.alt.memory_allocated(1) == 0
+        for refused in (
+            torch.ones(2), torch.empty(2, device="alt", requires_grad=True),
+            torch.empty(2, dtype=torch.complex64, device="alt").conj(),
+        ):
+            try:
+                refused.__cuda_array_interface__
+            except (AttributeError, RuntimeError) as error:
+                print(type(error).__name__, error)
+    """
+    lines = on_cuda(code).splitlines()
+    assert [line.split()[0] for line in lines] == ["AttributeError", "RuntimeError", "RuntimeError"]
+    assert "non-CUDA tensor" in lines[0] and "requires grad" in lines[1] and "conj" in lines[2]
+
+
+def test_the_host_engine_has_no_cuda_array_interface() -> None:
+    code = """
+        import torch
+        print(hasattr(torch.empty(2, device="alt"), "__cuda_array_interface__"))
+    """
+    assert on_cuda(code, ALT_ENGINE="host") == "False"
+
+
 def test_what_dlpack_refuses() -> None:
     code = """
         import numpy, torch

@@ -11,7 +11,7 @@ from typing import Any
 
 from altbackend import _C
 
-ZERO_DIVISION, INDEX_OUT_OF_RANGE, BAD_VALUE = 1, 2, 3
+ZERO_DIVISION, INDEX_OUT_OF_RANGE, BAD_VALUE, INDEX_OF_DIMENSION = 1, 2, 3, 4
 
 
 class Failure(ctypes.Structure):

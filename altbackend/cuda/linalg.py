@@ -1,104 +1,246 @@
-"""Matrix products and factorizations: cuBLAS and cuSOLVER through CuPy.
+"""Factorizations and the systems solved with them: cuSOLVER and cuBLAS through CuPy.
 
-Every operator takes stacks of matrices, and gives matrices as PyTorch's has them. A matrix without
-the factorization asked for raises `xp.linalg.LinAlgError`, which the front-end words.
+csrc/kernels/cuda/linalg.cpp calls these where the host engine calls LAPACK, on the same memory:
+batches of column-major matrices, which are overwritten, and `info`, which has for every matrix what
+LAPACK returns. They raise nothing; PyTorch's front-ends read `info`.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from altbackend.cuda.array import Array, module_of
 
 __all__ = [
-    "addmm", "baddbmm", "bmm", "cholesky", "det", "eigh", "inverse", "lstsq", "matrix_exp", "mm",
-    "qr", "slogdet", "solve", "svd",
+    "geqrf", "gesvd", "getrf", "getrs", "matrix_exp", "orgqr", "ormqr", "potrf", "potrs", "syevd",
+    "trsm",
 ]  # fmt: skip
 
-
-def mm(a: Array, b: Array) -> Array:
-    """A product of matrices, or of stacks of them."""
-    return module_of(a).matmul(a, b)
-
-
-bmm = mm
+_LETTERS = {"float32": "s", "float64": "d", "complex64": "c", "complex128": "z"}
+# What unitary and Hermitian matrices have in the place of orthogonal and symmetric ones.
+_COMPLEX = {"orgqr": "ungqr", "ormqr": "unmqr", "syevd": "heevd"}
+_TRANSPOSES = {"N": 0, "T": 1, "C": 2}
+_MOST_ROWS_OF_A_BATCH = 512  # above, a matrix at a time fills the GPU
 
 
-def addmm(c: Array, a: Array, b: Array, *, beta: complex = 1, alpha: complex = 1) -> Array:
-    """beta c + alpha a b; c is not looked at where beta is 0, so that its NaN stay out."""
-    product = mm(a, b)
-    if alpha != 1:
-        product = (product * alpha).astype(product.dtype, copy=False)
-    if beta == 0:
-        return product
-    return (product + (c if beta == 1 else c * beta)).astype(product.dtype, copy=False)
+def _routine(library: str, name: str, a: Array) -> Callable[..., Any]:
+    """cuSOLVER's or cuBLAS's routine for the array's dtype."""
+    from cupy_backends.cuda.libs import cublas, cusolver
+
+    letter = _LETTERS[str(a.dtype)]
+    if letter in "cz":
+        base, *suffix = name.split("_")
+        name = "_".join([_COMPLEX.get(base, base), *suffix])
+    return getattr({"cublas": cublas, "cusolver": cusolver}[library], letter + name)
 
 
-baddbmm = addmm
+def _handle(library: str) -> int:
+    from cupy.cuda import device
+
+    return getattr(device, f"get_{library}_handle")()
 
 
-def cholesky(a: Array, *, upper: bool = False) -> Array:
-    """L with a = L L^H, or U with a = U^H U, from the triangle of that name."""
-    xp = module_of(a)
-    if not upper:
-        return xp.linalg.cholesky(a)
-    return xp.linalg.cholesky(a.swapaxes(-1, -2).conj()).swapaxes(-1, -2).conj()
+def _solve(name: str, a: Array, sizes: Sequence[Any], arguments: Sequence[Any]) -> None:
+    """One call of cuSOLVER, with the memory that it asks for: behind what goes before `info`."""
+    import cupy
+
+    handle = _handle("cusolver")
+    count = _routine("cusolver", f"{name}_bufferSize", a)(handle, *sizes)
+    work = cupy.empty(max(count, 1), dtype=a.dtype)
+    *given, info = arguments
+    _routine("cusolver", name, a)(handle, *given, work.data.ptr, count, info)
 
 
-def inverse(a: Array) -> Array:
-    """The inverse."""
-    return module_of(a).linalg.inv(a)
+def _places(a: Array, dims: int) -> list[int]:
+    """Where each matrix, vector or number of a batch begins: its last `dims` dimensions."""
+    batch = len(a.shape) - dims
+    steps = ([i * s for i in range(n)] for n, s in zip(a.shape[:batch], a.strides, strict=False))
+    return [a.data.ptr + sum(step) for step in itertools.product(*steps)]
 
 
-def solve(a: Array, b: Array, *, left: bool = True) -> Array:
-    """x with a x = b, or with x a = b; a vector where `b` has one dimension less than `a`."""
-    xp = module_of(a)
-    if not left:
-        return solve(a.swapaxes(-1, -2), b.swapaxes(-1, -2)).swapaxes(-1, -2)
-    if b.ndim == a.ndim - 1 and b.shape == a.shape[:-1]:
-        return xp.linalg.solve(a, b[..., None])[..., 0]
-    return xp.linalg.solve(a, b)
+def _addresses(places: list[int]) -> Array:
+    """Them in the GPU's memory."""
+    import cupy
+
+    return cupy.asarray(places, dtype="uint64")
 
 
-def qr(a: Array, *, mode: str = "reduced") -> tuple[Array, Array]:
-    """Q and R; of mode "r" an empty Q."""
-    xp = module_of(a)
-    if mode == "r":
-        return xp.empty((0,), dtype=a.dtype), xp.linalg.qr(a, mode="r")
-    q, r = xp.linalg.qr(a, mode=mode)
-    return q, r
+def _leading(a: Array) -> int:
+    return max(1, a.shape[-2])
 
 
-def eigh(a: Array, *, lower: bool = True) -> tuple[Array, Array]:
-    """Eigenvalues, ascending, and eigenvectors of Hermitian matrices."""
-    values, vectors = module_of(a).linalg.eigh(a, UPLO="L" if lower else "U")
-    return values, vectors
+def _in_batches(a: Array) -> bool:
+    square = a.shape[-2] == a.shape[-1]
+    return a.ndim > 2 and square and a.shape[-1] < _MOST_ROWS_OF_A_BATCH
 
 
-def svd(a: Array, *, full: bool = False) -> tuple[Array, Array, Array]:
-    """U, S and V^H."""
-    u, s, vh = module_of(a).linalg.svd(a, full_matrices=full)
-    return u, s, vh
+def _somewhere() -> Any:
+    """For the info of routines that can only complain of their arguments."""
+    import cupy
+
+    return cupy.empty(1, dtype="int32")
 
 
-def det(a: Array) -> Array:
-    """The determinant."""
-    return module_of(a).linalg.det(a)
+# cuBLAS's numbers for a triangle, a side and a diagonal.
+def _triangle(upper: bool) -> int:
+    return int(upper)
 
 
-def slogdet(a: Array) -> tuple[Array, Array]:
-    """The determinant's sign and the logarithm of its size."""
-    sign, size = module_of(a).linalg.slogdet(a)
-    return sign, size
+def _side(left: bool) -> int:
+    return 0 if left else 1
 
 
-def lstsq(a: Array, b: Array) -> Array:
-    """x with the least |a x - b|, by QR of matrices of full rank, as the driver gels."""
-    xp = module_of(a)
+def potrf(a: Array, info: Array, *, upper: bool) -> tuple[()]:
+    """Cholesky factors; the other triangle is left undefined."""
+    n, leading = a.shape[-1], _leading(a)
+    places = _places(a, 2)
+    if _in_batches(a):
+        table = _addresses(places)
+        _routine("cusolver", "potrfBatched", a)(
+            _handle("cusolver"), _triangle(upper), n, table.data.ptr, leading, info.data.ptr,
+            len(places),
+        )  # fmt: skip
+        return ()
+    for place, at in zip(places, _places(info, 0), strict=True):
+        given = (_triangle(upper), n, place, leading)
+        _solve("potrf", a, given, (*given, at))
+    return ()
+
+
+def potrs(a: Array, b: Array, *, upper: bool) -> tuple[()]:
+    """Solves with Cholesky factors, in place of `b`."""
+    info = _somewhere()
+    solve = _routine("cusolver", "potrs", a)
+    for factors, sides in zip(_places(a, 2), _places(b, 2), strict=True):
+        solve(
+            _handle("cusolver"), _triangle(upper), a.shape[-1], b.shape[-1], factors, _leading(a),
+            sides, _leading(b), info.data.ptr,
+        )  # fmt: skip
+    return ()
+
+
+def getrf(a: Array, pivots: Array, info: Array) -> tuple[()]:
+    """LU factors with partial pivoting; pivots count from 1."""
     rows, columns = a.shape[-2:]
-    if rows >= columns:
-        q, r = xp.linalg.qr(a)
-        return xp.linalg.solve(r, xp.matmul(q.swapaxes(-1, -2).conj(), b))
-    q, r = xp.linalg.qr(a.swapaxes(-1, -2).conj())
-    return xp.matmul(q, xp.linalg.solve(r.swapaxes(-1, -2).conj(), b))
+    leading = _leading(a)
+    places = _places(a, 2)
+    if _in_batches(a):
+        table = _addresses(places)
+        _routine("cublas", "getrfBatched", a)(
+            _handle("cublas"), rows, table.data.ptr, leading, pivots.data.ptr, info.data.ptr,
+            len(places),
+        )  # fmt: skip
+        return ()
+    import cupy
+
+    factor, size = _routine("cusolver", "getrf", a), _routine("cusolver", "getrf_bufferSize", a)
+    handle = _handle("cusolver")
+    for place, order, at in zip(places, _places(pivots, 1), _places(info, 0), strict=True):
+        count = size(handle, rows, columns, place, leading)
+        work = cupy.empty(max(count, 1), dtype=a.dtype)
+        factor(handle, rows, columns, place, leading, work.data.ptr, order, at)
+    return ()
+
+
+def getrs(a: Array, pivots: Array, b: Array, *, transpose: str) -> tuple[()]:
+    """Solves with LU factors, in place of `b`."""
+    info = _somewhere()
+    solve = _routine("cusolver", "getrs", a)
+    each = zip(_places(a, 2), _places(pivots, 1), _places(b, 2), strict=True)
+    for factors, order, sides in each:
+        solve(
+            _handle("cusolver"), _TRANSPOSES[transpose], a.shape[-1], b.shape[-1], factors,
+            _leading(a), order, sides, _leading(b), info.data.ptr,
+        )  # fmt: skip
+    return ()
+
+
+def trsm(
+    a: Array, b: Array, *, left: bool, upper: bool, transpose: str, unit: bool
+) -> tuple[()]:  # fmt: skip
+    """Solves with triangular matrices, in place of `b`, which may be higher than they are wide."""
+    import numpy
+
+    rows = a.shape[-1] if left else b.shape[-2]
+    one = numpy.ones(1, dtype=str(a.dtype))  # cuBLAS reads it on the host
+    solve = _routine("cublas", "trsm", a)
+    for factor, sides in zip(_places(a, 2), _places(b, 2), strict=True):
+        solve(
+            _handle("cublas"), _side(left), _triangle(upper), _TRANSPOSES[transpose], int(unit),
+            rows, b.shape[-1], one.ctypes.data, factor, _leading(a), sides, _leading(b),
+        )  # fmt: skip
+    return ()
+
+
+def geqrf(a: Array, tau: Array) -> tuple[()]:
+    """Householder reflectors, R above them."""
+    rows, columns = a.shape[-2:]
+    info = _somewhere()
+    for place, scales in zip(_places(a, 2), _places(tau, 1), strict=True):
+        given = (rows, columns, place, _leading(a))
+        _solve("geqrf", a, given, (*given, scales, info.data.ptr))
+    return ()
+
+
+def orgqr(a: Array, tau: Array) -> tuple[()]:
+    """The reflectors multiplied out, in their place."""
+    rows, columns = a.shape[-2:]
+    info = _somewhere()
+    for place, scales in zip(_places(a, 2), _places(tau, 1), strict=True):
+        given = (rows, columns, tau.shape[-1], place, _leading(a), scales)
+        _solve("orgqr", a, given, (*given, info.data.ptr))
+    return ()
+
+
+def ormqr(a: Array, tau: Array, c: Array, *, left: bool, transpose: str) -> tuple[()]:
+    """The reflectors' product times `c`, or `c` times it, in place of `c`."""
+    rows, columns = c.shape[-2:]
+    info = _somewhere()
+    each = zip(_places(a, 2), _places(tau, 1), _places(c, 2), strict=True)
+    for place, scales, other in each:
+        given = (
+            _side(left), _TRANSPOSES[transpose], rows, columns, tau.shape[-1], place, _leading(a),
+            scales, other, _leading(c),
+        )  # fmt: skip
+        _solve("ormqr", a, given, (*given, info.data.ptr))
+    return ()
+
+
+def syevd(a: Array, values: Array, info: Array, *, upper: bool, vectors: bool) -> tuple[()]:
+    """Eigenvalues of Hermitian matrices, ascending, and the eigenvectors in their place."""
+    each = zip(_places(a, 2), _places(values, 1), _places(info, 0), strict=True)
+    for place, found, at in each:
+        given = (int(vectors), _triangle(upper), a.shape[-1], place, _leading(a), found)
+        _solve("syevd", a, given, (*given, at))
+    return ()
+
+
+def gesvd(
+    a: Array, s: Array, info: Array, u: Array | None = None, vh: Array | None = None
+) -> tuple[()]:
+    """Singular values, and vectors where they are given: of matrices at least as high as wide."""
+    import cupy
+
+    rows, columns = a.shape[-2:]
+    factor, size = _routine("cusolver", "gesvd", a), _routine("cusolver", "gesvd_bufferSize", a)
+    handle = _handle("cusolver")
+    count = size(handle, rows, columns)
+    work = cupy.empty(max(count, 1), dtype=a.dtype)
+    places = _places(a, 2)
+    nowhere = [0] * len(places)
+    job = ord("N") if u is None else ord("A" if u.shape[-1] == rows else "S")
+    lefts, rights = (nowhere if m is None else _places(m, 2) for m in (u, vh))
+    right_rows = max(1, columns)
+    for place, values, left, right, at in zip(
+        places, _places(s, 1), lefts, rights, _places(info, 0), strict=True
+    ):
+        factor(
+            handle, job, job, rows, columns, place, _leading(a), values, left, max(1, rows), right,
+            right_rows, work.data.ptr, count, 0, at,
+        )  # fmt: skip
+    return ()
 
 
 # Padé's approximant of degree 13 and the norm that it is good for: Higham, "The scaling and

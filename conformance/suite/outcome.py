@@ -43,13 +43,17 @@ SAID_ONCE = (
 
 
 def outcome(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Outcome:
-    """Runs ``call`` with the arguments, from a fixed seed, and keeps whatever it did."""
+    """Runs ``call`` with the arguments, from a fixed seed, and keeps whatever it did.
+
+    What a GPU found to be bad input is raised where the host waits for it, so that is part of it.
+    """
     torch.manual_seed(7)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = Outcome()
         try:
             result.value = call(*args, **kwargs)
+            torch.alt.synchronize()  # type: ignore[attr-defined]
         except Exception as error:
             result.error = error
     result.warnings = [

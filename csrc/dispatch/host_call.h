@@ -22,6 +22,7 @@
 
 #include "dispatch/counters.h"
 #include "runtime/cuda/engine.h"
+#include "runtime/cuda/no_kernel.h"
 
 namespace alt {
 
@@ -165,13 +166,18 @@ struct HostStub<kernel, name> {
   }
 };
 
-/// One that has a twin for the CUDA engine.
-template <auto host, auto twin>
+/// One that has a twin for the CUDA engine, which may lack a kernel for the call.
+template <auto host, auto twin, detail::Text name>
 struct TwinStub;
-template <class R, class... Args, R (*host)(Args...), R (*twin)(Args...)>
-struct TwinStub<host, twin> {
+template <class R, class... Args, R (*host)(Args...), R (*twin)(Args...), detail::Text name>
+struct TwinStub<host, twin, name> {
   static R call(Args... args) {
-    return cuda::on_gpu() ? twin(std::forward<Args>(args)...) : host(std::forward<Args>(args)...);
+    if (!cuda::on_gpu()) return host(std::forward<Args>(args)...);
+    try {
+      return twin(args...);
+    } catch (const cuda::NoKernel&) {
+      return HostStub<host, name>::call(std::forward<Args>(args)...);
+    }
   }
 };
 

@@ -12,7 +12,7 @@
 #include <tuple>
 #include <vector>
 
-#include "runtime/cuda/engine.h"
+#include "dispatch/host_call.h"
 
 namespace alt::kernels {
 
@@ -96,8 +96,8 @@ void index_put_with_sort(at::Tensor& self, const c10::List<std::optional<at::Ten
     }
   }
   auto iter = config.build();
-  const auto put = alt::cuda::on_gpu() ? cuda::index_put : kernels::index_put;
-  put(iter, indexed_sizes, indexed_strides, accumulate);
+  TwinStub<&kernels::index_put, &cuda::index_put, "index_put_stub">::call(
+      iter, indexed_sizes, indexed_strides, accumulate);
 }
 
 }  // namespace alt::kernels

@@ -17,8 +17,10 @@
 #include <vector>
 
 #include "kernels/blas.h"
+#include "kernels/cuda/array.h"
 #include "kernels/lapack.h"
 #include "kernels/linalg.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -186,6 +188,10 @@ Tensor linalg_matrix_exp(const Tensor& self) {
   }
   const Tensor input = self.to(opmath_dtype(self.scalar_type())).contiguous();
   Tensor result = at::empty_like(input);
+  if (alt::cuda::on_gpu()) {
+    cuda::call_array("linalg.matrix_exp", {input}, {result});
+    return result.to(self.scalar_type());
+  }
   visit<FloatingAndComplexTypes>(input.scalar_type(), "matrix_exp", [&]<class T>() {
     const Matrices<const T> a(input);
     const Matrices<T> out(result);

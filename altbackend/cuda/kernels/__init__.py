@@ -74,6 +74,7 @@ _LOSSES = (
     *("binary_cross_entropy", "binary_cross_entropy_backward"),
 )
 KERNELS |= dict.fromkeys(_LOSSES, ("loss", _SAME))
+KERNELS["unpack_pivots"] = ("linalg", [("int32",)])
 KERNELS["integer_product"] = ("gemm", [("int64",)])
 _CELLS = ("lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward")
 KERNELS |= dict.fromkeys(_CELLS, ("rnn", _SAME))

@@ -26,6 +26,15 @@ ALT_FN int64_t checked(I i, int64_t size, bool wraps = true) {
   return given < 0 ? given + size : given;
 }
 
+/// Of gather and scatter, which take no negative index, along dimension `dim` of a tensor.
+template <class I>
+ALT_FN int64_t checked(I i, const TensorArgs& of, int64_t dim) {
+  const int64_t given = static_cast<int64_t>(i), size = of.ndim == 0 ? 1 : of.sizes[dim];
+  if (given >= 0 && given < size) return given;
+  fail(FailureKind::kIndexOfDimension, given, size, dim);
+  return -1;
+}
+
 /// *to = combine(*to) by compare and swap on the aligned word that holds it.
 template <class T, class Combine>
 ALT_FN void atomic_update(T* to, Combine combine) {
@@ -101,7 +110,7 @@ ALT_FN void update(Mode mode, T* to, T x) {
   }
 }
 
-enum Integers { kDim, kMode, kSizes = 2, kStrides = 10 };
+enum Integers { kDim, kUnsigned = 0, kMode, kSizes = 2, kStrides = 10 };
 
 /// The offset of element i of `shape` in a tensor with `strides` of the same dimensions, but for
 /// dimension `dim`, where `at` is its coordinate.
@@ -132,8 +141,7 @@ ALT_FN void gather(const KernelArgs& a) {
   const int64_t n = index::numel(output);
   for (int64_t i = first_index(); i < n; i += grid_step()) {
     const I given = data_of<I>(indices)[offset_at(indices, i)];
-    // gather and scatter take no negative index.
-    const int64_t at = index::checked(given, input.ndim == 0 ? 1 : input.sizes[dim], false);
+    const int64_t at = index::checked(given, input, dim);
     if (at < 0) continue;
     data_of<T>(output)[offset_at(output, i)] =
         data_of<T>(input)[index::offset_with(output, input, i, dim, at)];
@@ -149,7 +157,7 @@ ALT_FN void scatter(const KernelArgs& a) {
   const int64_t n = index::numel(indices);
   for (int64_t i = first_index(); i < n; i += grid_step()) {
     const I given = data_of<I>(indices)[offset_at(indices, i)];
-    const int64_t at = index::checked(given, self.ndim == 0 ? 1 : self.sizes[dim], false);
+    const int64_t at = index::checked(given, self, dim);
     if (at < 0) continue;
     const T x = data_of<T>(source)[index::offset_with(indices, source, i, -1, 0)];
     T* to = data_of<T>(self) + index::offset_with(indices, self, i, dim, at);
@@ -160,13 +168,14 @@ ALT_FN void scatter(const KernelArgs& a) {
 namespace index {
 /// The offset that the index tensors from tensors[2] on give, or -1: PyTorch's front-end has made
 /// all operands of the result's sizes; indexed dimension k has size integers[kSizes + k] and, in
-/// elements, stride integers[kStrides + k].
+/// elements, stride integers[kStrides + k]. kUnsigned: none is counted from the end.
 template <class I>
 ALT_FN int64_t indexed_offset(const KernelArgs& a, int64_t i) {
   int64_t offset = 0;
   for (int k = 0; k < kMaxTensors - 2 && a.tensors[2 + k].data != nullptr; ++k) {
     const TensorArgs& indices = a.tensors[2 + k];
-    const int64_t at = checked(data_of<I>(indices)[offset_at(indices, i)], a.integers[kSizes + k]);
+    const int64_t at = checked(data_of<I>(indices)[offset_at(indices, i)], a.integers[kSizes + k],
+                               a.integers[kUnsigned] == 0);
     if (at < 0) return -1;
     offset += at * a.integers[kStrides + k];
   }

@@ -14,14 +14,15 @@ namespace alt {
 
 enum class FailureKind : int32_t {
   kNone = 0,
-  kZeroDivision = 1,     // ZeroDivisionError
-  kIndexOutOfRange = 2,  // IndexError: index `value` is out of bounds for a dimension of `bound`
-  kBadValue = 3,         // RuntimeError: `value` where the operator takes less than `bound`
+  kZeroDivision = 1,      // ZeroDivisionError
+  kIndexOutOfRange = 2,   // IndexError: index `value` is out of bounds for a dimension of `bound`
+  kBadValue = 3,          // RuntimeError: `value` where the operator takes less than `bound`
+  kIndexOfDimension = 4,  // kIndexOutOfRange of gather and scatter, which is a RuntimeError
 };
 
 /// One a device, in pinned memory; altbackend/cuda/failure.py reads it.
 struct Failure {
-  int32_t kind;
+  int32_t kind;   // and above its 8 bits the dimension, of an index of gather and scatter
   int32_t taken;  // 1 once a thread owns the record
   int64_t value;
   int64_t bound;
@@ -44,13 +45,13 @@ struct Nothing {
   }
 };
 
-ALT_FN Nothing fail(FailureKind kind, int64_t value, int64_t bound) {
+ALT_FN Nothing fail(FailureKind kind, int64_t value, int64_t bound, int64_t dimension = 0) {
   Failure* record = alt_failure;
   if (record != nullptr && atomicCAS(&record->taken, 0, 1) == 0) {
     record->value = value;
     record->bound = bound;
     __threadfence_system();
-    record->kind = static_cast<int32_t>(kind);
+    record->kind = static_cast<int32_t>(kind) | static_cast<int32_t>(dimension) << 8;
   }
   return {};
 }

@@ -61,7 +61,15 @@ class Cuda:
         `written` are expressions of outputs that are no arguments of the schema.
         """
         if self.has("twins", kernel):
-            return [f"if (alt::cuda::on_gpu()) return alt::kernels::cuda::{kernel}({arguments});"]
+            return [
+                "if (alt::cuda::on_gpu()) {",
+                "  try {",
+                f"    return alt::kernels::cuda::{kernel}({arguments});",
+                "  } catch (const alt::cuda::NoKernel&) {",
+                "  }",
+                "}",
+                *self.host_call(f, f"alt::kernels::{kernel}({arguments})", written),
+            ]
         if self.has("same", kernel):
             return []
         if self.has("composites", kernel):
@@ -98,5 +106,6 @@ class Cuda:
         if self.has("same", kernel):
             return f"&alt::kernels::{kernel}"
         if self.has("twins", kernel):
-            return f"(&alt::TwinStub<&alt::kernels::{kernel}, &alt::kernels::cuda::{kernel}>::call)"
+            functions = f"&alt::kernels::{kernel}, &alt::kernels::cuda::{kernel}"
+            return f'(&alt::TwinStub<{functions}, "{stub}">::call)'
         return f'(&alt::HostStub<&alt::kernels::{kernel}, "{stub}">::call)'

@@ -17,10 +17,12 @@
 #include "kernels/cuda/element_size.h"
 #include "kernels/cuda/launches.h"
 #include "kernels/operands.h"
+#include "runtime/cuda/no_kernel.h"
 
 namespace alt::kernels::cuda {
 namespace {
 
+using alt::cuda::no_kernel;
 using at::Tensor;
 
 /// index::Mode of the kernels.
@@ -41,6 +43,10 @@ at::ScalarType assigned_as(at::ScalarType dtype) {
   }
 }
 
+void check_dims(int64_t dims) {
+  if (dims > kMaxDims) no_kernel("a kernel takes tensors of at most ", kMaxDims, " dimensions");
+}
+
 /// How a kernel that may add sees elements: as this dtype, in pairs where they are complex.
 struct Seen {
   at::ScalarType dtype;
@@ -55,7 +61,7 @@ struct Seen {
 
  private:
   static TensorArgs with_pairs(TensorArgs a, int64_t factor, int64_t stride) {
-    TORCH_CHECK(a.ndim < kMaxDims, "a kernel takes tensors of at most ", kMaxDims, " dimensions");
+    check_dims(a.ndim + 1);
     for (int64_t d = 0; d < a.ndim; ++d) a.strides[d] *= factor;
     a.sizes[a.ndim] = 2;
     a.strides[a.ndim++] = stride;
@@ -65,8 +71,7 @@ struct Seen {
 
 /// An operand of an iterator, whose dimension 0 is the innermost, in elements.
 TensorArgs operand_args(const at::TensorIteratorBase& iter, int operand) {
-  TORCH_CHECK(iter.ndim() <= kMaxDims, "a kernel takes tensors of at most ", kMaxDims,
-              " dimensions");
+  check_dims(iter.ndim());
   TensorArgs result{};
   result.data = iter.data_ptr(operand);
   result.ndim = iter.ndim();
@@ -79,15 +84,17 @@ TensorArgs operand_args(const at::TensorIteratorBase& iter, int operand) {
 }
 
 constexpr int64_t kMostIndices = kMaxTensors - 2;
-constexpr size_t kMode = 1, kSizes = 2, kStrides = 10;  // of the kernels' integers
+constexpr size_t kUnsigned = 0, kMode = 1, kSizes = 2, kStrides = 10;  // of the kernels' integers
 
 /// Operands 0, 1 and the indices from `first` on, with what indexed dimensions are; strides are in
 /// bytes.
 KernelArgs indexed(const at::TensorIteratorBase& iter, int first, c10::IntArrayRef sizes,
                    c10::IntArrayRef strides) {
   const auto count = static_cast<int64_t>(sizes.size());
-  TORCH_CHECK_NOT_IMPLEMENTED(count <= kMostIndices, "the CUDA engine indexes at most ",
-                              kMostIndices, " dimensions by tensors, but got ", count);
+  if (count > kMostIndices) {
+    no_kernel("the CUDA engine indexes at most ", kMostIndices, " dimensions by tensors, but got ",
+              count);
+  }
   KernelArgs result{};
   const auto bytes = static_cast<int64_t>(c10::elementSize(iter.dtype(0)));
   for (int64_t k = 0; k < count; ++k) {
@@ -168,9 +175,8 @@ Tensor number_like(const at::Scalar& value, const Tensor& self, at::IntArrayRef 
 }
 
 /// Complex products by atomics would need two words at once.
-void check_mode(const Tensor& self, Mode mode, const char* name) {
-  TORCH_CHECK_NOT_IMPLEMENTED(mode <= kAdd || !self.is_complex(), '"', name,
-                              "\" not implemented for '", self.scalar_type(), "'");
+void check_mode(const Tensor& self, Mode mode) {
+  if (mode > kAdd && self.is_complex()) no_kernel("complex numbers are not multiplied by atomics");
 }
 
 }  // namespace
@@ -201,8 +207,9 @@ void index_put(at::TensorIterator& iter, c10::IntArrayRef indexed_sizes,
 void index_copy(at::TensorIterator& iter, int64_t /*dim*/, int64_t self_dim_size,
                 int64_t self_dim_stride) {
   if (iter.numel() == 0) return;
-  put(one_index(iter, 1, self_dim_size, self_dim_stride), operand_args(iter, 0),
-      operand_args(iter, 2), iter.dtype(0), iter.numel(), kAssign);
+  KernelArgs a = one_index(iter, 1, self_dim_size, self_dim_stride);
+  a.integers[kUnsigned] = 1;
+  put(a, operand_args(iter, 0), operand_args(iter, 2), iter.dtype(0), iter.numel(), kAssign);
 }
 
 void index_fill(at::TensorIterator& iter, int64_t /*dim*/, int64_t self_dim_size,
@@ -256,14 +263,14 @@ void scatter_add(const Tensor& self, int64_t dim, const Tensor& index, const Ten
 void scatter_reduce(const Tensor& self, const int64_t dim, const Tensor& index, const Tensor& src,
                     const at::native::ReductionType& reduce) {
   const Mode mode = mode_of(reduce);
-  check_mode(self, mode, "scatter_reduce_");
+  check_mode(self, mode);
   scatter_into(self, dim, index, src, mode);
 }
 
 void scatter_scalar_reduce(const Tensor& self, const int64_t dim, const Tensor& index,
                            const at::Scalar& value, const at::native::ReductionType& reduce) {
   const Mode mode = mode_of(reduce);
-  check_mode(self, mode, "scatter_scalar_reduce_");
+  check_mode(self, mode);
   scatter_into(self, dim, index, number_like(value, self, index.sizes()), mode);
 }
 

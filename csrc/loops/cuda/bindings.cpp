@@ -13,6 +13,7 @@
 #include "loops/cuda/arguments.h"
 #include "loops/cuda/launch.h"
 #include "loops/cuda/reduce.h"
+#include "runtime/cuda/no_kernel.h"
 
 namespace alt::cuda {
 namespace {
@@ -38,11 +39,17 @@ Handles load(const ModuleKey& key, int device) {
   const py::gil_scoped_acquire gil;
   std::vector<std::string> dtypes;
   for (const at::ScalarType dtype : key.dtypes) dtypes.push_back(torch::getTHPDtype(dtype)->name);
-  const auto [first, second, lanes] =
-      py::module_::import("altbackend.cuda.module")
-          .attr("handles")(name_of(key.kind), key.name, dtypes, key.outputs, device)
-          .cast<std::tuple<uintptr_t, uintptr_t, int>>();
-  return {function_at(first), function_at(second), lanes};
+  try {
+    const auto [first, second, lanes] =
+        py::module_::import("altbackend.cuda.module")
+            .attr("handles")(name_of(key.kind), key.name, dtypes, key.outputs, device)
+            .cast<std::tuple<uintptr_t, uintptr_t, int>>();
+    return {function_at(first), function_at(second), lanes};
+  } catch (const py::error_already_set& error) {
+    if (error.matches(PyExc_NotImplementedError))
+      no_kernel(py::str(error.value()).cast<std::string>());
+    throw;
+  }
 }
 
 using Sizes = std::vector<int64_t>;

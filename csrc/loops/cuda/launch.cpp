@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "runtime/cuda/no_kernel.h"
 #include "runtime/cuda/stream.h"
 #include "runtime/device.h"
 
@@ -91,8 +92,9 @@ CUfunction kernel(const char* name, std::initializer_list<at::ScalarType> dtypes
 TensorArgs tensor_args(const at::TensorBase& tensor) {
   TensorArgs result{};
   if (!tensor.defined()) return result;
-  TORCH_CHECK_NOT_IMPLEMENTED(tensor.dim() <= kMaxDims, "a kernel takes tensors of at most ",
-                              kMaxDims, " dimensions, not of ", tensor.dim());
+  if (tensor.dim() > kMaxDims) {
+    no_kernel("a kernel takes tensors of at most ", kMaxDims, " dimensions, not of ", tensor.dim());
+  }
   result.data = const_cast<void*>(tensor.const_data_ptr());
   result.ndim = tensor.dim();
   for (int64_t d = 0; d < tensor.dim(); ++d) {

@@ -7,6 +7,7 @@
 
 #include "loops/cuda/arguments.h"
 #include "runtime/allocator.h"
+#include "runtime/cuda/no_kernel.h"
 
 namespace alt::cuda {
 namespace {
@@ -57,9 +58,11 @@ bool fits(const Reduction& shape) {
 }
 
 ReducePlan plan_reduction(const Reduction& shape, c10::ArrayRef<double> numbers) {
-  TORCH_CHECK_NOT_IMPLEMENTED(
-      fits(shape), "the CUDA engine reduces tensors of at most ", kMaxDims,
-      " dimensions that cannot be joined, to fewer than 2^31 outputs of fewer than 2^31 elements");
+  if (!fits(shape)) {
+    no_kernel("the CUDA engine reduces tensors of at most ", kMaxDims,
+              " dimensions that cannot be joined, to fewer than 2^31 outputs of fewer than 2^31 "
+              "elements");
+  }
   ReducePlan plan{};
   fill_dims(shape, plan.arguments);
   for (size_t k = 0; k < numbers.size(); ++k) plan.arguments.scalars[k] = scalar_args(numbers[k]);

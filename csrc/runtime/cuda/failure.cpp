@@ -14,7 +14,7 @@ namespace alt::cuda {
 namespace {
 
 // As failure.cuh numbers them; any other is a bad value.
-enum Kind : int32_t { kZeroDivision = 1, kIndexOutOfRange = 2 };
+enum Kind : int32_t { kZeroDivision = 1, kIndexOutOfRange = 2, kIndexOfDimension = 4 };
 
 constexpr size_t kMostDevices = std::numeric_limits<c10::DeviceIndex>::max() + size_t{1};
 
@@ -39,14 +39,17 @@ Failure* failure_record(c10::DeviceIndex device) {
 
 void check_failure(Failure& record) {
   // Of several threads that wait, one raises.
-  const int32_t kind = std::atomic_ref(record.kind).exchange(0);
-  if (kind == 0) return;
+  const int32_t recorded = std::atomic_ref(record.kind).exchange(0);
+  if (recorded == 0) return;
+  const int32_t kind = recorded & 0xff, dimension = recorded >> 8;
   const int64_t value = record.value;
   const int64_t bound = record.bound;
   std::atomic_ref(record.taken).store(0);
   TORCH_CHECK(kind != kZeroDivision, "ZeroDivisionError");
   TORCH_CHECK_INDEX(kind != kIndexOutOfRange, "index ", value,
                     " is out of bounds for a dimension of size ", bound);
+  TORCH_CHECK(kind != kIndexOfDimension, "index ", value, " is out of bounds for dimension ",
+              dimension, " with size ", bound);
   TORCH_CHECK(false, "a kernel was given ", value, ", and takes less than ", bound);
 }
 

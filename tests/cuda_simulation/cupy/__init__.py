@@ -127,10 +127,20 @@ def asarray(array: Any, dtype: Any = None) -> ndarray:
     """An array of the host's, copied to the device; one of the device's as it is."""
     if isinstance(array, ndarray):
         return array if dtype is None else array.astype(dtype)
+    if hasattr(array, "__cuda_array_interface__"):
+        return _interfaced(array, array.__cuda_array_interface__)
     given = numpy.asarray(array, dtype)
     result = ndarray(given.shape, given.dtype)
     result[...] = given
     return result
+
+
+def _interfaced(owner: Any, interface: dict[str, Any]) -> ndarray:
+    """Another library's array, by its __cuda_array_interface__."""
+    shape, (address, _) = interface["shape"], interface["data"]
+    dtype = numpy.dtype(interface["typestr"])
+    memory = cuda.UnownedMemory(address, 0, owner)
+    return ndarray(shape, dtype, MemoryPointer(memory, 0), interface["strides"])
 
 
 def from_dlpack(other: Any) -> ndarray:

@@ -1,11 +1,16 @@
-"""cuBLAS, played by NumPy: what altbackend/cuda/blas.py calls, with its addresses and numbers."""
+"""cuBLAS, played by NumPy and BLAS: what altbackend/cuda/blas.py and linalg.py call."""
 
 from __future__ import annotations
 
 import ctypes
+import functools
+import inspect
 
 import cupy
 import numpy
+
+from cupy_backends.cuda.libs import lapack
+from cupy_backends.cuda.libs.lapack import DIAGONALS, SIDES, TRANSPOSES, TRIANGLES, at
 
 # By cudaDataType_t: what memory holds, and what is computed in.
 _TYPES = {
@@ -71,3 +76,39 @@ def gemmStridedBatchedEx(
     if kept != 0:
         result = result + kept * _read(target, c_type)
     _write(target, c_type, result.astype(computed, copy=False))
+
+
+def _trsm(
+    letter: str, handle: int, side: int, uplo: int, trans: int, diag: int, m: int, n: int,
+    alpha: int, Aarray: int, lda: int, Barray: int, ldb: int,
+) -> None:  # fmt: skip
+    lapack.run(
+        f"{letter}trsm", SIDES[side], TRIANGLES[uplo], TRANSPOSES[trans], DIAGONALS[diag], m, n,
+        at(alpha), at(Aarray), lda, at(Barray), ldb,
+    )  # fmt: skip
+
+
+def _getrfBatched(
+    letter: str, handle: int, n: int, Aarray: int, lda: int, PivotArray: int, infoArray: int,
+    batchSize: int,
+) -> None:  # fmt: skip
+    infos = []
+    for i, matrix in enumerate(lapack.addresses(Aarray, batchSize)):
+        pivots = at(PivotArray + 4 * n * i)
+        infos.append(lapack.call(f"{letter}getrf", n, n, at(matrix), lda, pivots))
+    lapack.put(infoArray, infos)
+
+
+_routines = {
+    letter + routine.__name__.removeprefix("_"): functools.partial(routine, letter)
+    for letter in "sdcz"
+    for routine in (_trsm, _getrfBatched)
+}
+globals().update(_routines)
+
+
+def arguments() -> dict[str, list[str]]:
+    """The names of each routine's arguments."""
+    return {
+        name: list(inspect.signature(routine).parameters) for name, routine in _routines.items()
+    }
