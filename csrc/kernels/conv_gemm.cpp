@@ -37,17 +37,23 @@ void pack_weights(const Plan& plan, int64_t weight_groups, const Panels<T>& pane
   const int64_t channel_stride = transposed ? layout.small : layout.large;
   const int64_t group_stride =
       layout.small * (transposed ? plan.source_channels : plan.target_channels);
-  const int64_t vectors = panels.count * panels.groups;
-  const int64_t grain = 8192 / std::max<int64_t>(plan.depth() * Vec<T>::size, 1) + 1;
-  parallel_for(0, weight_groups * vectors, grain, [&](int64_t begin, int64_t end) {
+  const int64_t all_panels = weight_groups * panels.count;
+  const int64_t at_once = std::min(channels_at_once(plan.taps), plan.source_channels);
+  const int64_t pieces = divide_up(plan.source_channels, std::max<int64_t>(at_once, 1));
+  const int64_t grain = 16384 / std::max<int64_t>(at_once * plan.taps * panels.width, 1) + 1;
+  parallel_for(0, all_panels * pieces, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t group = i / vectors, vector = i % vectors, first = vector * Vec<T>::size;
-      const int64_t panel = group * panels.count + vector / panels.groups;
-      const int64_t lanes = std::clamp<int64_t>(plan.target_channels - first, 0, Vec<T>::size);
-      pack_weight(
-          plan, weight + group * group_stride + first * lane_stride, lane_stride, channel_stride,
-          layout.tap, static_cast<int>(lanes), panels.width,
-          packed + panel * plan.depth() * panels.width + vector % panels.groups * Vec<T>::size);
+      const int64_t panel = i / pieces, first_channel = i % pieces * at_once;
+      const int64_t last_channel = std::min(first_channel + at_once, plan.source_channels);
+      const int64_t group = panel / panels.count;
+      for (int64_t vector = 0; vector < panels.groups; ++vector) {
+        const int64_t first = panel % panels.count * panels.width + vector * Vec<T>::size;
+        const int64_t lanes = std::clamp<int64_t>(plan.target_channels - first, 0, Vec<T>::size);
+        pack_weight(plan, weight + group * group_stride + first * lane_stride, lane_stride,
+                    channel_stride, layout.tap, static_cast<int>(lanes), first_channel,
+                    last_channel, panels.width,
+                    packed + panel * plan.depth() * panels.width + vector * Vec<T>::size);
+      }
     }
   });
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <type_traits>
 
@@ -96,52 +97,82 @@ template <class S, class T, class RowOf>
 void copy_transposed(const S* from, int64_t lane_stride, int lanes, int64_t count, int64_t width,
                      T* to, RowOf&& row_of) {
   constexpr int side = Vec<T>::size;
-  for_lanes<T>(0, count, [&](int64_t k, auto some) {
-    Vec<T> square[side];
-    for (int lane = 0; lane < side; ++lane) {
-      square[lane] =
-          lane < lanes ? load_lanes<S>(from + lane * lane_stride + k, some) : Vec<T>(T(0));
-    }
-    blas::transpose<T>(square);
-    const int64_t end = std::min<int64_t>(side, count - k);
-    for (int64_t i = 0; i < end; ++i) square[i].store(to + row_of(k + i) * width);
-  });
+  const auto copy = [&](auto all_lanes) {
+    for_lanes<T>(0, count, [&](int64_t k, auto some) {
+      Vec<T> square[side];
+#pragma GCC unroll 16
+      for (int lane = 0; lane < side; ++lane) {
+        square[lane] = decltype(all_lanes)::value || lane < lanes
+                           ? load_lanes<S>(from + lane * lane_stride + k, some)
+                           : Vec<T>(T(0));
+      }
+      blas::transpose<T>(square);
+      if constexpr (std::is_same_v<decltype(some), Full>) {
+#pragma GCC unroll 16
+        for (int i = 0; i < side; ++i) square[i].store(to + row_of(k + i) * width);
+      } else {
+        for (int i = 0; i < some; ++i) square[i].store(to + row_of(k + i) * width);
+      }
+    });
+  };
+  if (lanes == side) {
+    copy(std::true_type{});
+  } else {
+    copy(std::false_type{});
+  }
 }
 
-/// One vector of target channels of the weight, in the plan's order of rows, `width` apart.
-/// Strides are those of target channels, source channels and taps.
+/// How many source channels to pack at once: what they take on the stack is in the first-level
+/// cache when it goes to the rows of each tap, and these are whole pages.
+inline int64_t channels_at_once(int64_t taps) {
+  constexpr int64_t rows = 256;
+  const int64_t channels = std::max<int64_t>(rows / taps, 1);
+  return channels > 16 ? channels / 16 * 16 : channels;
+}
+
+/// One vector of target channels of the weight, for some source channels, in the plan's order of
+/// rows, `width` apart. Strides are those of target channels, source channels and taps.
 template <class S, class T>
 void pack_weight(const Plan& plan, const S* weight, int64_t lane_stride, int64_t channel_stride,
-                 int64_t tap_stride, int lanes, int64_t width, T* to) {
-  const int64_t channels = plan.source_channels, taps = plan.taps;
+                 int64_t tap_stride, int lanes, int64_t begin, int64_t end, int64_t width, T* to) {
+  constexpr int64_t side = Vec<T>::size;
+  const int64_t taps = plan.taps, channels = end - begin;
   const int32_t* const rows = plan.tap_rows.data();
+  weight += begin * channel_stride;
+  to += begin * width;
   if (lane_stride == 1) {
-    for (int64_t c = 0; c < channels; ++c) {
-      for (int64_t t = 0; t < taps; ++t) {
+    for (int64_t t = 0; t < taps; ++t) {
+      for (int64_t c = 0; c < channels; ++c) {
         load_lanes<S>(weight + c * channel_stride + t * tap_stride, lanes)
             .store(to + (rows[t] + c) * width);
       }
     }
-  } else if (channel_stride == 1) {
+    return;
+  }
+  if (channel_stride == 1) {
     for (int64_t t = 0; t < taps; ++t) {
       copy_transposed(weight + t * tap_stride, lane_stride, lanes, channels, width, to,
                       [&](int64_t c) { return rows[t] + c; });
     }
-  } else if (channel_stride == taps) {
-    // Channels that follow one another are one run.
-    int64_t channel = 0, tap = 0;
-    copy_transposed(weight, lane_stride, lanes, channels * taps, width, to, [&](int64_t) {
-      const int64_t row = rows[tap] + channel;
-      if (++tap == taps) {
-        tap = 0;
-        ++channel;
-      }
-      return row;
-    });
-  } else {
+    return;
+  }
+  // Channels that follow one another are one run.
+  const int64_t runs = channel_stride == taps ? 1 : channels, run = channels * taps / runs;
+  alignas(64) std::array<T, 256 * side> buffer;
+  const bool buffered = channels * taps <= 256;
+  for (int64_t i = 0; i < runs; ++i) {
+    const S* const from = weight + i * channel_stride;
+    if (buffered) {
+      copy_transposed(from, lane_stride, lanes, run, side, buffer.data() + i * run * side,
+                      [](int64_t k) { return k; });
+    } else {
+      copy_transposed(from, lane_stride, lanes, run, width, to,
+                      [&](int64_t k) { return rows[k % taps] + i + k / taps; });
+    }
+  }
+  for (int64_t t = 0; buffered && t < taps; ++t) {
     for (int64_t c = 0; c < channels; ++c) {
-      copy_transposed(weight + c * channel_stride, lane_stride, lanes, taps, width, to,
-                      [&](int64_t t) { return rows[t] + c; });
+      Vec<T>::load(buffer.data() + (c * taps + t) * side).store(to + (rows[t] + c) * width);
     }
   }
 }
