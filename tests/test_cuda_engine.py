@@ -264,6 +264,28 @@ except IndexError as error:
     assert lines == ["index 17 is out of bounds for a dimension of size 5"] * 4
 
 
+@simulated
+def test_a_kernel_that_does_not_compile_is_named() -> None:
+    code = """
+        import torch
+        from altbackend.cuda import pointwise
+        whole = pointwise.source
+        pointwise.source = lambda key: whole(key) + "int broken = undeclared;\\n"
+        x = torch.zeros(3, device="alt")
+        try:
+            torch.sigmoid(x)
+        except Exception as error:
+            print(type(error).__name__, error)
+        pointwise.source = whole
+        print(torch.sigmoid(x).tolist())
+    """
+    first, *more = on_cuda(code).splitlines()
+    assert first.startswith("CompileError the kernel of sigmoid_stub(float32")
+    assert "does not compile for sm_90" in first
+    assert any("error" in line and "undeclared" in line for line in [first, *more])
+    assert more[-1] == "[0.5, 0.5, 0.5]"
+
+
 def test_a_forked_process_is_told() -> None:
     code = """
         import os, sys, torch

@@ -89,7 +89,9 @@ def names(*given: str) -> str:
 
 def test_softmax_and_losses() -> None:
     run(
-        names("softmax", "log_softmax", "nn.functional.nll_loss")
+        names(
+            "softmax", "log_softmax", "nn.functional.nll_loss", "nn.functional.binary_cross_entropy"
+        )
         + """
 x = torch.randn(2, 3, 4, 5)
 target = torch.randint(0, 3, (2, 4, 5))
@@ -157,7 +159,8 @@ def test_indexing() -> None:
     run(
         names("gather", "scatter_add", "index_select", "index_add", "index_copy",
               "index_fill", "__getitem__", "index_put", "take", "masked_fill", "masked_select",
-              "nn.functional.embedding", "cat", "stack", "flip", "roll", "tril", "triu")
+              "nn.functional.embedding", "nn.functional.embedding_bag", "cat", "stack", "flip",
+              "roll", "tril", "triu")
         + """
 same("scatter", grad=False)
 same("scatter_reduce", variant="amax", grad=False)
@@ -289,6 +292,7 @@ for variant in ("bilinear", "bicubic", "nearest", "trilinear"):
     same("nn.functional.interpolate", variant=variant, most=5)
 for variant in ("reflect", "replicate", "constant", "circular"):
     same("nn.functional.pad", variant=variant, most=5)
+same("nn.functional.grid_sample", most=12)
 """
     )
 

@@ -12,8 +12,11 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/cuda/embedding_bag.h"
 #include "kernels/embedding.h"
 #include "kernels/norm_lanes.h"
+#include "kernels/operands.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -38,6 +41,11 @@ void check_bag_indices(const Tensor& t, int number, const char* name) {
               "' (while checking arguments for embedding_bag)");
 }
 
+void check_last_offset(const Tensor& offsets, bool include_last_offset) {
+  TORCH_CHECK(!include_last_offset || offsets.numel() >= 1,
+              "include_last_offset: number of offset should be at least 1");
+}
+
 int64_t rows_per_task(int64_t width) {
   return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, width));
 }
@@ -54,8 +62,7 @@ struct Bags {
     offsets = offsets_.to(at::kLong).contiguous();
     index = indices.const_data_ptr<int64_t>();
     const int64_t places = indices.numel(), given = offsets.numel();
-    TORCH_CHECK(!include_last_offset || given >= 1,
-                "include_last_offset: number of offset should be at least 1");
+    check_last_offset(offsets, include_last_offset);
     const int64_t* offset = offsets.const_data_ptr<int64_t>();
     TORCH_CHECK(given == 0 || offset[0] == 0,
                 "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has ",
@@ -111,6 +118,30 @@ FourTensors embedding_bag(const Tensor& weight, const Tensor& indices, const Ten
                 "embedding_bag: expected ", indices.numel(), " per_sample_weights, got ",
                 per_sample_weights->sizes());
   }
+  const auto index_options = indices.options().dtype(
+      indices.scalar_type() == offsets.scalar_type() ? indices.scalar_type() : at::kLong);
+  const auto results = [&](const Tensor& output, const Tensor& bag_of, const Tensor& sizes,
+                           const Tensor& largest) -> FourTensors {
+    const bool counts_bags =
+        mode != kSum ||
+        (!forward_only && (weight.requires_grad() ||
+                           (defined(per_sample_weights) && per_sample_weights->requires_grad())));
+    if (!counts_bags) sizes.zero_();
+    const Tensor bag_size = sizes.to(index_options);
+    const Tensor offset2bag = leaves_places_out(weight, per_sample_weights, mode, padding_idx)
+                                  ? at::empty({0}, index_options)
+                                  : bag_of.to(index_options);
+    return {output, offset2bag, bag_size,
+            mode == kMax ? largest.to(index_options) : bag_size.clone()};
+  };
+  if (alt::cuda::on_gpu()) {
+    check_last_offset(offsets, include_last_offset);
+    const Tensor factors = per_sample_weights.value_or(Tensor());
+    const int64_t count = offsets.numel() - (include_last_offset ? 1 : 0);
+    const auto found =
+        cuda::embedding_bag(weight, indices, offsets, mode, factors, count, padding_idx);
+    return results(found.output, found.bag_of, found.sizes, found.largest);
+  }
   const Bags bags(indices, offsets, include_last_offset);
   const int64_t rows = weight.size(0), width = weight.size(1), places = indices.numel();
   for (int64_t i = 0; i < places; ++i) {
@@ -119,8 +150,6 @@ FourTensors embedding_bag(const Tensor& weight, const Tensor& indices, const Ten
                 bags.index[i]);
   }
 
-  const auto index_options = indices.options().dtype(
-      indices.scalar_type() == offsets.scalar_type() ? indices.scalar_type() : at::kLong);
   const auto long_options = indices.options().dtype(at::kLong);
   const Tensor output = at::empty({bags.count, width}, weight.options());
   const Tensor bag_of = at::empty({places}, long_options),
@@ -181,17 +210,7 @@ FourTensors embedding_bag(const Tensor& weight, const Tensor& indices, const Ten
     });
   });
 
-  const bool counts_bags =
-      mode != kSum ||
-      (!forward_only && (weight.requires_grad() ||
-                         (defined(per_sample_weights) && per_sample_weights->requires_grad())));
-  if (!counts_bags) sizes.zero_();
-  const Tensor bag_size = sizes.to(index_options);
-  const Tensor offset2bag = leaves_places_out(weight, per_sample_weights, mode, padding_idx)
-                                ? at::empty({0}, index_options)
-                                : bag_of.to(index_options);
-  return {output, offset2bag, bag_size,
-          mode == kMax ? largest.to(index_options) : bag_size.clone()};
+  return results(output, bag_of, sizes, largest);
 }
 
 }  // namespace
@@ -227,6 +246,12 @@ Tensor embedding_bag_dense_backward(const Tensor& grad_, const Tensor& indices,
   TORCH_CHECK(mode == kMax || bag_of.numel() >= places,
               "embedding_bag: expected the bag of each of ", places, " indices, got ",
               bag_of.numel());
+  if (alt::cuda::on_gpu()) {
+    check_type<FloatingAndHalfTypes>(grad.scalar_type(), "embedding_bag_backward");
+    return cuda::embedding_bag_dense_backward(
+        grad, index, bag_of, sizes, maximum_indices.to(at::kLong), num_weights, scale_grad_by_freq,
+        mode, per_sample_weights.value_or(Tensor()), padding_idx);
+  }
   const int64_t* bag = bag_of.const_data_ptr<int64_t>();
   const int64_t* size = sizes.const_data_ptr<int64_t>();
   const Tensor grad_weight = at::empty({num_weights, width}, grad.options());
@@ -291,6 +316,12 @@ Tensor embedding_bag_per_sample_weights_backward(const Tensor& grad_, const Tens
   const Tensor index = indices.to(at::kLong).contiguous();
   const int64_t places = index.numel(), width = grad.size(1), bags = grad.size(0),
                 rows = table.size(0);
+  if (alt::cuda::on_gpu()) {
+    const Tensor starts = offsets.to(at::kLong).contiguous();
+    const Tensor given = offset2bag.numel() >= places ? offset2bag.to(at::kLong)
+                                                      : cuda::bag_of_places(starts, places);
+    return cuda::embedding_bag_factors_backward(grad, table, index, given, padding_idx);
+  }
   const int64_t* row_of = index.const_data_ptr<int64_t>();
   std::vector<int64_t> bag_of(places, bags);
   if (offset2bag.numel() >= places) {

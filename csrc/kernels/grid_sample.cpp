@@ -17,8 +17,10 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/cuda/grid_sample.h"
 #include "kernels/operands.h"
 #include "kernels/planes.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -36,6 +38,9 @@ struct Options {
       : interpolation(static_cast<GridSamplerInterpolation>(interpolation)),
         padding(static_cast<GridSamplerPadding>(padding)),
         align_corners(align_corners) {}
+  cuda::GridSample on_gpu() const {
+    return {static_cast<int64_t>(interpolation), static_cast<int64_t>(padding), align_corners};
+  }
   GridSamplerInterpolation interpolation;
   GridSamplerPadding padding;
   bool align_corners;
@@ -271,6 +276,7 @@ Tensor forward(const Tensor& input, const Tensor& grid, const Options& options, 
   visit<FloatingAndHalfTypes>(input.scalar_type(), name, [&]<class T>() {
     using A = opmath_t<T>;
     check_dtype(grid, input.scalar_type());
+    if (alt::cuda::on_gpu()) return cuda::grid_sample(input, grid, options.on_gpu(), output);
     const Tensor image = planes::source(input), points = planes::source(grid);
     const planes::Target target(output);
     sample<A>(Problem(input, grid, options), image.const_data_ptr<A>(), points.const_data_ptr<A>(),
@@ -299,6 +305,13 @@ std::tuple<Tensor, Tensor> backward(const Tensor& grad_output, const Tensor& inp
     using A = opmath_t<T>;
     check_dtype(grid, input.scalar_type());
     check_dtype(grad_output, input.scalar_type());
+    const bool grid_too =
+        options.interpolation != GridSamplerInterpolation::Nearest && output_mask[1];
+    if (alt::cuda::on_gpu()) {
+      if (!grid_too) grad_grid.zero_();
+      return cuda::grid_sample_backward(grad_output, input, grid, options.on_gpu(), grad_input,
+                                        grid_too ? grad_grid : Tensor());
+    }
     const Tensor image = planes::source(input), points = planes::source(grid);
     const Tensor grads = planes::source(grad_output);
     const Problem problem(input, grid, options);
@@ -308,7 +321,7 @@ std::tuple<Tensor, Tensor> backward(const Tensor& grad_output, const Tensor& inp
       input_gradient<A>(problem, grad, at, target.data<A>());
       target.finish();
     }
-    if (options.interpolation == GridSamplerInterpolation::Nearest || !output_mask[1]) {
+    if (!grid_too) {
       grad_grid.zero_();
     } else {
       const planes::Target target(grad_grid);

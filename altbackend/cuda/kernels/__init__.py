@@ -74,6 +74,9 @@ _LOSSES = (
     *("binary_cross_entropy", "binary_cross_entropy_backward"),
 )
 KERNELS |= dict.fromkeys(_LOSSES, ("loss", _SAME))
+_GRID = ("grid_sample", "grid_sample_backward_image", "grid_sample_backward_points")
+KERNELS |= dict.fromkeys(_GRID, ("grid_sample", [("float32",), ("float64",)]))
+KERNELS["embedding_bag"] = ("embedding_bag", _SAME)
 KERNELS["unpack_pivots"] = ("linalg", [("int32",)])
 KERNELS["integer_product"] = ("gemm", [("int64",)])
 _CELLS = ("lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward")
