@@ -13,13 +13,14 @@
 // An operator whose Acc is its Input and whose functions take Vec<T> as well says
 // `static constexpr bool lanes = true`. One that knows better how to reduce a contiguous run has
 // `Acc block(const Input*, int64_t n, int64_t index) const`, or a group of rows,
-// `void rows(Acc*, const Input* const* rows, int64_t count, int64_t n, int64_t index) const`.
-// `static constexpr bool ordered = true`: elements come in order, and combining rounds nothing.
+// `void rows(Acc*, const Input* const* rows, int64_t count, int64_t n, int64_t index) const`, and
+// may say in `group` how many at most. `static constexpr bool ordered = true`: elements come in
+// order, and combining rounds nothing.
 //
 // Order of summation, the same for every thread count and every split, so results are reproducible:
 //   the reduced extent is cut in chunks of a size that only the shape decides, a chunk in blocks of
-//   at most kBlock elements (or kGroup rows), and blocks, then chunks, are combined pairwise as a
-//   binary counter does. Inside a block, lanes and kChains accumulators a lane: the error of a
+//   at most kBlock elements (or group_size rows), and blocks, then chunks, are combined pairwise as
+//   a binary counter does. Inside a block, lanes and kChains accumulators a lane: the error of a
 //   float sum grows with kBlock / 128 + log2(n), not with n.
 //
 // Two ways to walk, by which dimension has the smaller stride:
@@ -78,6 +79,16 @@ template <class Op>
 constexpr bool widens_halves() {
   return uses_lanes<Op>() && std::is_same_v<typename Op::Input, float> &&
          std::is_same_v<typename Op::Acc, float>;
+}
+
+/// Rows of outputs between combinations.
+template <class Op>
+constexpr int64_t group_size() {
+  if constexpr (requires { Op::group; }) {
+    return Op::group;
+  } else {
+    return kGroup;
+  }
 }
 
 template <class Op>
@@ -320,12 +331,17 @@ template <class Op>
 void across(const Op& op, const Reduction& shape, const Loader<typename Op::Input>& load,
             const char* base, int64_t width, int64_t begin, int64_t end, typename Op::Acc* row) {
   using Input = typename Op::Input;
-  Input buffer[kRow];
+  constexpr int64_t kRows = group_size<Op>();
+  // What takes rows together is given several to gather, too, as many as the second cache holds.
+  constexpr int64_t kGathered = HasRows<Op> ? std::min<int64_t>(kRows, 32) : 1;
+  // Apart by more than a power of two, which would put the same columns into one set of a cache.
+  constexpr int64_t kApart = kRow + 64 / sizeof(Input);
+  Input buffer[kGathered * kApart];
   Cursor cursor(shape, base, begin);
   const int64_t stride = shape.kept[0].in;
   const bool direct = load.same_dtype && stride == sizeof(Input);
   auto step_group = [&](int64_t from, int64_t to) {
-    const Input* rows[kGroup];
+    const Input* rows[kRows];
     if (direct) {
       for (int64_t r = 0; r < to - from; ++r, cursor.advance(1)) {
         rows[r] = reinterpret_cast<const Input*>(cursor.at());
@@ -333,18 +349,21 @@ void across(const Op& op, const Reduction& shape, const Loader<typename Op::Inpu
       step_rows(op, row, rows, to - from, width, from);
       return;
     }
-    rows[0] = buffer;
-    for (int64_t position = from; position < to; ++position, cursor.advance(1)) {
-      load.gather(buffer, cursor.at(), stride, width);
-      step_rows(op, row, rows, 1, width, position);
+    for (int64_t position = from; position < to; position += kGathered) {
+      const int64_t count = std::min(kGathered, to - position);
+      for (int64_t r = 0; r < count; ++r, cursor.advance(1)) {
+        rows[r] = buffer + r * kApart;
+        load.gather(buffer + r * kApart, cursor.at(), stride, width);
+      }
+      step_rows(op, row, rows, count, width, position);
     }
   };
   // Where order is all that matters there is no rounding to keep small.
-  const bool one_group = is_ordered<Op>() || end - begin <= kGroup;
+  const bool one_group = is_ordered<Op>() || end - begin <= kRows;
   Cascade<Op> cascade(op, width);
-  for (int64_t position = begin; position < end; position += kGroup) {
+  for (int64_t position = begin; position < end; position += kRows) {
     if (position == begin || !one_group) std::fill(row, row + width, op.identity());
-    step_group(position, std::min(end, position + kGroup));
+    step_group(position, std::min(end, position + kRows));
     if (!one_group) cascade.push(row);
   }
   if (!one_group) cascade.finish(row);
@@ -378,7 +397,8 @@ void run_reduction(const Reduction& shape, const Op& op, const cuda::ReductionKe
   const bool is_across = walks_across(shape);
   const int64_t width = is_across ? kRow : std::clamp<int64_t>(kSerial / shape.count, 1, kRow);
   const Rows rows(shape, width);
-  const int64_t chunk = is_across ? std::max<int64_t>(kGroup, kChunk / rows.width) : kChunk;
+  const int64_t chunk =
+      is_across ? std::max<int64_t>(group_size<Op>(), kChunk / rows.width) : kChunk;
   const int64_t chunks = (shape.count + chunk - 1) / chunk;
 
   auto reduce_chunk = [&](const Rows::Row& row, int64_t index, Acc* to) {

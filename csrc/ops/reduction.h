@@ -227,6 +227,24 @@ struct Variance {
     });
     return {mean, squares, n};
   }
+  // The same two passes over some rows, a vector of columns at a time.
+  static constexpr int64_t group = 32;
+  template <class V = Vec<double>>
+  inline void rows(Moments* acc, const double* const* x, int64_t count, int64_t n, int64_t) const {
+    for (int64_t i = 0; i < n; i += V::size) {
+      const int some = static_cast<int>(n - i < V::size ? n - i : V::size);
+      V mean(0.0), squares(0.0);
+      for (int64_t r = 0; r < count; ++r) mean += V::load(x[r] + i, some);
+      mean /= V(static_cast<double>(count));
+      for (int64_t r = 0; r < count; ++r) {
+        const V delta = V::load(x[r] + i, some) - mean;
+        squares += delta * delta;
+      }
+      for (int k = 0; k < some; ++k) {
+        acc[i + k] = combine(acc[i + k], {mean[k], squares[k], count});
+      }
+    }
+  }
   ALT_FN Two<double, double> project(Moments acc, int64_t) const {
     const double count = static_cast<double>(acc.count);
     const double divisor = count > correction ? count - correction : 0.0;
@@ -265,41 +283,75 @@ struct Arg {
   inline Acc block(const Input* x, int64_t n, int64_t index) const {
     const Best best;
     Input value = x[0];
-    int64_t i = 0;
+    int64_t i = 0, first = 0;
     if constexpr (has_vec_v<Input>) {
       using V = Vec<Input>;
-      if (n >= V::size) {
-        V lanes = V::load(x);
-        for (i = V::size; i + V::size <= n; i += V::size) {
-          lanes = best.combine(lanes, V::load(x + i));
+      constexpr int64_t kChains = 4;
+      if (n >= kChains * V::size) {
+        V chain[kChains];
+        for (int64_t k = 0; k < kChains; ++k) chain[k] = V::load(x + k * V::size);
+        for (i = kChains * V::size; i + kChains * V::size <= n; i += kChains * V::size) {
+          for (int64_t k = 0; k < kChains; ++k) {
+            chain[k] = best.combine(chain[k], V::load(x + i + k * V::size));
+          }
         }
+        const V lanes =
+            best.combine(best.combine(chain[0], chain[1]), best.combine(chain[2], chain[3]));
         for (int k = 0; k < V::size; ++k) value = best.combine(value, Input(lanes[k]));
       }
+      for (; i < n; ++i) value = best.combine(value, x[i]);
+      while (first + V::size <= n && !any(is(V::load(x + first), V(value)))) first += V::size;
     }
     for (; i < n; ++i) value = best.combine(value, x[i]);
-    for (i = 0; x[i] != value && !(is_nan(value) && is_nan(x[i]));) ++i;
-    return {x[i], index + i};
+    while (!is(x[first], value)) ++first;
+    return {x[first], index + first};
   }
-  // The best of the rows by lanes; then, where it beats what is held, in which row it first is.
+  // The best of the rows by lanes, and the number of its row as a lane, too.
+  static constexpr int64_t group = 64;
   inline void rows(Acc* acc, const Input* const* x, int64_t count, int64_t n, int64_t index) const {
-    constexpr int64_t kLanes = 16;
-    Input lanes[kLanes];
-    for (int64_t i = 0; i < n; i += kLanes) {
-      const int64_t some = n - i < kLanes ? n - i : kLanes;
-      for (int64_t k = 0; k < some; ++k) lanes[k] = x[0][i + k];
-      for (int64_t r = 1; r < count; ++r) {
-        for (int64_t k = 0; k < some; ++k) lanes[k] = Best().combine(lanes[k], x[r][i + k]);
+    constexpr int64_t kColumns = 256;
+    Input best[kColumns], where[kColumns];
+    for (int64_t i = 0; i < n; i += kColumns) {
+      const int64_t some = n - i < kColumns ? n - i : kColumns;
+      for (int64_t k = 0; k < some; ++k) {
+        best[k] = x[0][i + k];
+        where[k] = Input(0);
       }
+      for (int64_t r = 1; r < count; ++r) challenge(best, where, x[r] + i, some, r);
       for (int64_t k = 0; k < some; ++k) {
         Acc& held = acc[i + k];
-        if (held.index >= 0 && !beats(lanes[k], held.value)) continue;
-        int64_t r = 0;
-        while (!(x[r][i + k] == lanes[k] || is_nan(x[r][i + k]))) ++r;
-        held = {x[r][i + k], index + r};
+        if (held.index >= 0 && !beats(best[k], held.value)) continue;
+        held = {best[k], index + static_cast<int64_t>(where[k])};
       }
     }
   }
   ALT_FN Two<Input, int64_t> project(Acc acc, int64_t) const { return {acc.value, acc.index}; }
+
+ private:
+  // Whether x is the best there is, of elements none of which beats it: NaN is every NaN.
+  template <class V>
+  ALT_FN static auto is(V x, V best) {
+    return (x == best) | is_nan(x);
+  }
+  // The r-th row of n elements against the best of those before it.
+  void challenge(Input* best, Input* where, const Input* row, int64_t n, int64_t r) const {
+    int64_t k = 0;
+    if constexpr (has_vec_v<Input>) {
+      using V = Vec<Input>;
+      for (; k + V::size <= n; k += V::size) {
+        const V holder = V::load(best + k);
+        const V winner = Best().combine(V::load(row + k), holder);
+        const auto beaten = (winner != holder) & !is_nan(holder);
+        winner.store(best + k);
+        select(beaten, V(static_cast<Input>(r)), V::load(where + k)).store(where + k);
+      }
+    }
+    for (; k < n; ++k) {
+      if (!beats(row[k], best[k])) continue;
+      best[k] = row[k];
+      where[k] = static_cast<Input>(r);
+    }
+  }
 };
 
 // hash_tensor: bits of floating point numbers as doubles, integers widened, all xored.
