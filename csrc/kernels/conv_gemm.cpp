@@ -45,15 +45,10 @@ void pack_weights(const Plan& plan, int64_t weight_groups, const Panels<T>& pane
     for (int64_t i = begin; i < end; ++i) {
       const int64_t panel = i / pieces, first_channel = i % pieces * at_once;
       const int64_t last_channel = std::min(first_channel + at_once, plan.source_channels);
-      const int64_t group = panel / panels.count;
-      for (int64_t vector = 0; vector < panels.groups; ++vector) {
-        const int64_t first = panel % panels.count * panels.width + vector * Vec<T>::size;
-        const int64_t lanes = std::clamp<int64_t>(plan.target_channels - first, 0, Vec<T>::size);
-        pack_weight(plan, weight + group * group_stride + first * lane_stride, lane_stride,
-                    channel_stride, layout.tap, static_cast<int>(lanes), first_channel,
-                    last_channel, panels.width,
-                    packed + panel * plan.depth() * panels.width + vector * Vec<T>::size);
-      }
+      const int64_t group = panel / panels.count, first = panel % panels.count * panels.width;
+      pack_weight(plan, weight + group * group_stride + first * lane_stride, lane_stride,
+                  channel_stride, layout.tap, plan.target_channels - first, first_channel,
+                  last_channel, panels.width, packed + panel * plan.depth() * panels.width);
     }
   });
 }

@@ -122,57 +122,74 @@ void copy_transposed(const S* from, int64_t lane_stride, int lanes, int64_t coun
   }
 }
 
-/// How many source channels to pack at once: what they take on the stack is in the first-level
-/// cache when it goes to the rows of each tap, and these are whole pages.
+constexpr int64_t kRowsPackedAtOnce = 160;
+
+/// How many source channels to pack at once: a copy on the stack goes to the rows of each tap,
+/// whole pages one after the other.
 inline int64_t channels_at_once(int64_t taps) {
-  constexpr int64_t rows = 256;
-  const int64_t channels = std::max<int64_t>(rows / taps, 1);
+  const int64_t channels = std::max<int64_t>(kRowsPackedAtOnce / taps, 1);
   return channels > 16 ? channels / 16 * 16 : channels;
 }
 
-/// One vector of target channels of the weight, for some source channels, in the plan's order of
-/// rows, `width` apart. Strides are those of target channels, source channels and taps.
+/// A panel of `targets` target channels of the weight, for some source channels, in the plan's
+/// order of rows. Strides are those of target channels, source channels and taps.
 template <class S, class T>
 void pack_weight(const Plan& plan, const S* weight, int64_t lane_stride, int64_t channel_stride,
-                 int64_t tap_stride, int lanes, int64_t begin, int64_t end, int64_t width, T* to) {
+                 int64_t tap_stride, int64_t targets, int64_t begin, int64_t end, int64_t width,
+                 T* to) {
   constexpr int64_t side = Vec<T>::size;
   const int64_t taps = plan.taps, channels = end - begin;
   const int32_t* const rows = plan.tap_rows.data();
   weight += begin * channel_stride;
   to += begin * width;
+  // body(first target of a vector, its targets)
+  const auto for_vectors = [&](auto&& body) {
+    for (int64_t first = 0; first < width; first += side) {
+      body(first, static_cast<int>(std::clamp<int64_t>(targets - first, 0, side)));
+    }
+  };
   if (lane_stride == 1) {
     for (int64_t t = 0; t < taps; ++t) {
       for (int64_t c = 0; c < channels; ++c) {
-        load_lanes<S>(weight + c * channel_stride + t * tap_stride, lanes)
-            .store(to + (rows[t] + c) * width);
+        const S* const from = weight + c * channel_stride + t * tap_stride;
+        for_vectors([&](int64_t first, int lanes) {
+          load_lanes<S>(from + first, lanes).store(to + (rows[t] + c) * width + first);
+        });
       }
     }
     return;
   }
   if (channel_stride == 1) {
-    for (int64_t t = 0; t < taps; ++t) {
-      copy_transposed(weight + t * tap_stride, lane_stride, lanes, channels, width, to,
-                      [&](int64_t c) { return rows[t] + c; });
-    }
+    for_vectors([&](int64_t first, int lanes) {
+      for (int64_t t = 0; t < taps; ++t) {
+        copy_transposed(weight + first * lane_stride + t * tap_stride, lane_stride, lanes, channels,
+                        width, to + first, [&](int64_t c) { return rows[t] + c; });
+      }
+    });
     return;
   }
   // Channels that follow one another are one run.
   const int64_t runs = channel_stride == taps ? 1 : channels, run = channels * taps / runs;
-  alignas(64) std::array<T, 256 * side> buffer;
-  const bool buffered = channels * taps <= 256;
-  for (int64_t i = 0; i < runs; ++i) {
-    const S* const from = weight + i * channel_stride;
-    if (buffered) {
-      copy_transposed(from, lane_stride, lanes, run, side, buffer.data() + i * run * side,
-                      [](int64_t k) { return k; });
-    } else {
-      copy_transposed(from, lane_stride, lanes, run, width, to,
-                      [&](int64_t k) { return rows[k % taps] + i + k / taps; });
+  alignas(64) std::array<T, kRowsPackedAtOnce * blas::kMostGroups * side> copy;
+  const bool copied = channels * taps <= kRowsPackedAtOnce;
+  for_vectors([&](int64_t first, int lanes) {
+    for (int64_t i = 0; i < runs; ++i) {
+      const S* const from = weight + first * lane_stride + i * channel_stride;
+      if (copied) {
+        copy_transposed(from, lane_stride, lanes, run, width, copy.data() + i * run * width + first,
+                        [](int64_t k) { return k; });
+      } else {
+        copy_transposed(from, lane_stride, lanes, run, width, to + first,
+                        [&](int64_t k) { return rows[k % taps] + i + k / taps; });
+      }
     }
-  }
-  for (int64_t t = 0; buffered && t < taps; ++t) {
+  });
+  for (int64_t t = 0; copied && t < taps; ++t) {
     for (int64_t c = 0; c < channels; ++c) {
-      Vec<T>::load(buffer.data() + (c * taps + t) * side).store(to + (rows[t] + c) * width);
+      const T* const row = copy.data() + (c * taps + t) * width;
+      for (int64_t i = 0; i < width; i += side) {
+        Vec<T>::load(row + i).store(to + (rows[t] + c) * width + i);
+      }
     }
   }
 }
