@@ -52,7 +52,7 @@ def measure(places: Iterable[Place], quick: bool = False) -> Limits:
             out = torch.empty_like(a)
             product = functools.partial(torch.mm, a, b, out=out)
             gemm = max(gemm, 2 * side**3 / _best(product, place))
-        source = torch.zeros(elements).to(place.device)
+        source = torch.rand(elements).to(place.device)  # zeros are written faster on some machines
         target = torch.empty_like(source)
         copied = functools.partial(target.copy_, source)
         copy = max(copy, 2 * 4 * elements / _best(copied, place))
