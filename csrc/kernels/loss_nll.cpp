@@ -8,6 +8,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
+#include <atomic>
 #include <limits>
 #include <optional>
 #include <tuple>
@@ -43,9 +44,18 @@ class Targets {
   Targets(const Tensor& target, int64_t classes, int64_t ignore_index) : ignored_(ignore_index) {
     held_ = plain_targets(target);
     data_ = held_.const_data_ptr<int64_t>();
-    for (int64_t i = 0, n = held_.numel(); i < n; ++i) {
-      TORCH_CHECK_INDEX(data_[i] == ignored_ || (data_[i] >= 0 && data_[i] < classes), "Target ",
-                        data_[i], " is out of bounds.");
+    const auto bad = [&](int64_t i) {
+      return data_[i] != ignored_ &&
+             static_cast<uint64_t>(data_[i]) >= static_cast<uint64_t>(classes);
+    };
+    std::atomic<bool> any_bad{false};
+    parallel_for(0, size(), 4 * kTask, [&](int64_t begin, int64_t end) {
+      bool found = false;
+      for (int64_t i = begin; i < end; ++i) found |= bad(i);
+      if (found) any_bad = true;
+    });
+    for (int64_t i = 0; any_bad && i < size(); ++i) {
+      TORCH_CHECK_INDEX(!bad(i), "Target ", data_[i], " is out of bounds.");
     }
   }
   int64_t operator[](int64_t i) const { return data_[i]; }
@@ -82,15 +92,16 @@ void forward(const Tensor& self, const Tensor& target, const OptionalTensor& wei
     const Tensor input = self.contiguous();
     const T *x = input.const_data_ptr<T>(), *w = data_or_null<T>(weight);
     const auto weight_of = [&](int64_t i) { return w ? static_cast<A>(w[targets[i]]) : A(1); };
-    const auto loss_of = [&](int64_t i) {
-      return -static_cast<A>(x[problem.at(i, targets[i])]) * weight_of(i);
+    const auto loss_of = [&](int64_t i, auto&& at) {
+      return -static_cast<A>(x[at(targets[i])]) * weight_of(i);
     };
 
     if (problem.elementwise) {
       write<T>(output, [&](T* out) {
         parallel_for(0, targets.size(), kTask, [&](int64_t begin, int64_t end) {
-          for (int64_t i = begin; i < end; ++i)
-            out[i] = targets.ignored(i) ? T(0) : static_cast<T>(loss_of(i));
+          problem.for_each(begin, end, [&](int64_t i, auto&& at) {
+            out[i] = targets.ignored(i) ? T(0) : static_cast<T>(loss_of(i, at));
+          });
         });
       });
       total_weight.zero_();
@@ -100,11 +111,15 @@ void forward(const Tensor& self, const Tensor& target, const OptionalTensor& wei
     std::vector<double> losses(tasks), weights(tasks);
     parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
-        for (int64_t i = task * kTask; i < std::min((task + 1) * kTask, targets.size()); ++i) {
-          if (targets.ignored(i)) continue;
-          losses[task] += static_cast<double>(loss_of(i));
-          weights[task] += static_cast<double>(weight_of(i));
-        }
+        double loss = 0, weight = 0;
+        const int64_t last = std::min((task + 1) * kTask, targets.size());
+        problem.for_each(task * kTask, last, [&](int64_t i, auto&& at) {
+          if (targets.ignored(i)) return;
+          loss += static_cast<double>(loss_of(i, at));
+          weight += static_cast<double>(weight_of(i));
+        });
+        losses[task] = loss;
+        weights[task] = weight;
       }
     });
     double loss = 0, total = 0;
@@ -141,12 +156,12 @@ void backward(const Tensor& grad_output, const Tensor& self, const Tensor& targe
     write<T>(grad_input, [&](T* out) {
       if (!grad_input.is_contiguous()) std::fill_n(out, grad_input.numel(), T(0));
       parallel_for(0, targets.size(), kTask, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          if (targets.ignored(i)) continue;
+        problem.for_each(begin, end, [&](int64_t i, auto&& at) {
+          if (targets.ignored(i)) return;
           const A factor = w ? static_cast<A>(w[targets[i]]) : A(1);
-          out[problem.at(i, targets[i])] =
+          out[at(targets[i])] =
               static_cast<T>(-factor * (elementwise ? static_cast<A>(g[i]) : shared));
-        }
+        });
       });
     });
   });

@@ -10,8 +10,18 @@ struct NllProblem {
   int64_t classes, positions, ignore_index;
   bool mean, elementwise;  // elementwise: a loss for each target; otherwise one number
 
-  int64_t at(int64_t i, int64_t target) const {
-    return (i / positions * classes + target) * positions + i % positions;
+  /// body(i, at) for the targets from `begin` to `end`: class c of i's input is at(c).
+  template <class Body>
+  void for_each(int64_t begin, int64_t end, Body&& body) const {
+    int64_t image = begin / positions, position = begin % positions;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = image * classes * positions + position;
+      body(i, [&](int64_t target) { return first + target * positions; });
+      if (++position == positions) {
+        position = 0;
+        ++image;
+      }
+    }
   }
 };
 
