@@ -165,6 +165,14 @@ def test_bincount() -> None:
 
 
 @pytest.mark.parametrize(("shape", "dim"), SHAPES)
+def test_logcumsumexp_of_complex_numbers(shape: tuple[int, ...], dim: int) -> None:
+    x = torch.randn(shape, dtype=torch.complex64)
+    assert_like(scan.logcumsumexp(array(x), dim), torch.logcumsumexp(x, dim))
+    x[...] = -torch.inf
+    assert_like(scan.logcumsumexp(array(x), dim), torch.logcumsumexp(x, dim))
+
+
+@pytest.mark.parametrize(("shape", "dim"), SHAPES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
 def test_scans(dtype: torch.dtype, shape: tuple[int, ...], dim: int) -> None:
     x = numbers(shape, dtype)

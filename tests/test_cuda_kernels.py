@@ -293,6 +293,23 @@ assert torch.linalg.det(singular.to("alt")).cpu()[1] == 0
     )
 
 
+def test_linear_algebra_without_cusolver_is_the_host_s() -> None:
+    on_cuda(
+        PREAMBLE
+        + """
+import sys, altbackend
+sys.modules["cupy_backends.cuda.libs.cusolver"] = None
+a = torch.randn(3, 4, 4)
+a = a @ a.mT + torch.eye(4)
+for call in (torch.linalg.cholesky, torch.linalg.inv, torch.linalg.svdvals,
+             torch.linalg.eigvalsh, torch.cholesky_inverse):
+    altbackend.reset_fallback_report()
+    agree(call(a.to("alt")), call(a), 1e-3, call.__name__)
+    assert {row["kind"] for row in altbackend.fallback_report()} == {"host"}, call.__name__
+"""
+    )
+
+
 def test_resampling() -> None:
     run(
         """

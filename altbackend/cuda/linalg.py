@@ -27,8 +27,10 @@ _MOST_ROWS_OF_A_BATCH = 512  # above, a matrix at a time fills the GPU
 
 def _routine(library: str, name: str, a: Array) -> Callable[..., Any]:
     """cuSOLVER's or cuBLAS's routine for the array's dtype."""
-    from cupy_backends.cuda.libs import cublas, cusolver
-
+    try:
+        from cupy_backends.cuda.libs import cublas, cusolver
+    except ImportError as error:  # a machine without these libraries
+        raise NotImplementedError(f"CuPy finds no {library}: {error}") from error
     letter = _LETTERS[str(a.dtype)]
     if letter in "cz":
         base, *suffix = name.split("_")

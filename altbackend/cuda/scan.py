@@ -68,8 +68,18 @@ def cummin(x: Array, dim: int) -> tuple[Array, Array]:
     return _extreme(x, dim, lambda a, b: a < b)
 
 
+def _logaddexp(a: Array, b: Array) -> Array:
+    """xp.logaddexp, which knows no complex numbers, of any."""
+    xp = module_of(a)
+    if a.dtype.kind != "c":
+        return xp.logaddexp(a, b)
+    first = a.real >= b.real
+    high, low = xp.where(first, a, b), xp.where(first, b, a)
+    # Nothing is added to an infinity; without this two of a sign would give NaN.
+    return xp.where(xp.isinf(high.real), high, high + xp.log(1 + xp.exp(low - high)))
+
+
 def logcumsumexp(x: Array, dim: int) -> Array:
     """log of the running sums of exp."""
-    xp = module_of(x)
-    (found,) = _doubled([moved_last(x, dim)], lambda b, h: [xp.logaddexp(b[0], h[0])])
+    (found,) = _doubled([moved_last(x, dim)], lambda b, h: [_logaddexp(b[0], h[0])])
     return moved_back(found, dim, x.ndim)

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/python.h"
+#include "runtime/cuda/no_kernel.h"
 
 namespace alt::kernels::cuda {
 namespace {
@@ -47,9 +48,14 @@ std::vector<at::Tensor> array(const char* name, at::TensorList inputs, at::Tenso
   for (const auto& [key, value] : keywords) {
     std::visit([&, k = key](const auto& v) { named[k] = v; }, value);
   }
-  const py::object results = function(name, wrapped(inputs), wrapped(outputs), named);
   std::vector<at::Tensor> tensors;
-  for (const py::handle result : results) tensors.push_back(THPVariable_Unpack(result.ptr()));
+  try {
+    const py::object results = function(name, wrapped(inputs), wrapped(outputs), named);
+    for (const py::handle result : results) tensors.push_back(THPVariable_Unpack(result.ptr()));
+  } catch (const py::error_already_set& error) {
+    if (!error.matches(PyExc_NotImplementedError)) throw;
+    alt::cuda::no_kernel(py::str(error.value()).cast<std::string>());
+  }
   return tensors;
 }
 

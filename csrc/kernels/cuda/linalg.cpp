@@ -2,6 +2,8 @@
 // linalg.py), in the place of LAPACK and on the same memory, dense batches of column-major
 // matrices. What LAPACK would return lies in `info`, which PyTorch's front-ends read; its meaning
 // is the same.
+//
+// Where CuPy finds no cuSOLVER a call raises NoKernel, before anything is written.
 #include <ATen/TensorIterator.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/LinearAlgebraUtils.h>
@@ -9,6 +11,7 @@
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/where.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <optional>
 #include <string>
@@ -25,7 +28,8 @@ namespace {
 using at::Tensor;
 
 /// A function of altbackend.cuda.linalg on the tensors' own memory, for a dtype that LAPACK has. As
-/// for LAPACK the memory counts: where a front-end lets a conjugate through, it has turned it round.
+/// for LAPACK the memory counts: where a front-end lets a conjugate through, it has turned it
+/// round.
 void solve(const char* function, const char* host_name, at::TensorList tensors,
            const Keywords& keywords = {}) {
   check_type<FloatingAndComplexTypes>(tensors[0].scalar_type(), host_name);
@@ -83,10 +87,11 @@ Tensor& cholesky_inverse(Tensor& result, Tensor& info, bool upper) {
   const Tensor factors = at::native::cloneBatchedColumnMajor(result);
   const Tensor zeros = factors.diagonal(0, -2, -1).eq(0).to(at::kInt);
   const Tensor first = at::argmax(zeros, -1).add_(1);
+  const Tensor inverse = at::zeros_like(factors);
+  inverse.diagonal(0, -2, -1).fill_(1);
+  solve("linalg.potrs", "cholesky_inverse_out_cpu", {factors, inverse}, {{"upper", upper}});
+  result.copy_(inverse);
   info.copy_(at::where(zeros.sum(-1).gt(0), first, 0).view(info.sizes()));
-  result.zero_();
-  result.diagonal(0, -2, -1).fill_(1);
-  solve("linalg.potrs", "cholesky_inverse_out_cpu", {factors, result}, {{"upper", upper}});
   return result;
 }
 
