@@ -1,5 +1,6 @@
 """RNN, LSTM and GRU, modules and cells: layers, directions, packed sequences, projections."""
 
+import copy
 import itertools
 
 import pytest
@@ -566,3 +567,26 @@ def test_a_loop_saves_no_more_than_its_gates_and_states():
     held = torch.alt.memory_allocated() - before
     assert held <= (6 * steps + 2) * batch * hidden * 4 + 64 * 3 * steps
     assert state[0].grad_fn is not None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_without_gradients_many_rows_need_no_buffer_of_gates(kind, dtype):
+    torch.manual_seed(0)
+    for hidden, bidirectional in ((21, True), (32, False), (3, True)):
+        layer = kind(5, hidden, bidirectional=bidirectional, dtype=dtype)
+        lengths = torch.tensor([9] * 6 + [5] * 10 + [2] * 7)
+        padded = torch.randn(9, 23, 5, dtype=dtype)
+        on_alt = copy.deepcopy(layer).to("alt")
+        for x in (padded, nn.utils.rnn.pack_padded_sequence(padded, lengths)):
+            with torch.no_grad():
+                expected, result = layer(x), on_alt(x.to("alt"))
+            torch.testing.assert_close(torch_data(result), torch_data(expected))
+
+
+def torch_data(outcome):
+    """The tensors that a recurrent layer returns, on the cpu."""
+    output, states = outcome
+    output = output.data if isinstance(output, nn.utils.rnn.PackedSequence) else output
+    states = states if isinstance(states, tuple) else (states,)
+    return [t.cpu() for t in (output, *states)]

@@ -6,11 +6,16 @@
 // while their sums are in the first-level cache; the activated gates replace the sums, which is
 // what the backward pass needs. hy and cy hold the running state: a sequence that has ended leaves
 // its last state there.
+//
+// Where nobody asks for the gates, rows are many, and the weights of a direction fit half of a
+// second-level cache, there is no buffer of gates: the input's part of a block of rows is computed
+// beside the state's, into memory of the task.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <optional>
 #include <vector>
@@ -30,6 +35,7 @@ using at::Tensor;
 template <class T>
 struct Row {
   T* gates;
+  int64_t gate_stride;
   const T* bias;
   const T* state;
   T* cell;
@@ -42,11 +48,11 @@ template <class T, Kind kind, class Count>
 void activate(const Row<T>& row, int64_t hidden, int64_t i, Count lanes) {
   using V = Vec<T>;
   const auto sum = [&](int64_t gate) {
-    return load_lanes(row.gates + gate * hidden + i, lanes) +
+    return load_lanes(row.gates + gate * row.gate_stride + i, lanes) +
            load_lanes(row.bias + gate * hidden + i, lanes);
   };
   const auto keep = [&](int64_t gate, const V& value) {
-    if (row.save) store_lanes<T>(value, row.gates + gate * hidden + i, lanes);
+    if (row.save) store_lanes<T>(value, row.gates + gate * row.gate_stride + i, lanes);
   };
   if constexpr (kind == Kind::kLstm) {
     const V in = sigmoid(sum(0)), forget = sigmoid(sum(1)), cell = tanh(sum(2)),
@@ -82,7 +88,8 @@ class Pass {
        const Tensor& gates)
       : shape_(shape),
         steps_(steps),
-        gates_(gates.mutable_data_ptr<T>()),
+        x_(given.x.const_data_ptr<T>()),
+        gates_(gates.defined() ? gates.mutable_data_ptr<T>() : nullptr),
         output_(result.output.mutable_data_ptr<T>()),
         hy_(result.hy.mutable_data_ptr<T>()),
         cy_(result.cy.defined() ? result.cy.mutable_data_ptr<T>() : nullptr),
@@ -95,12 +102,18 @@ class Pass {
       if (steps.count() == 1) {
         multiply_state(weight, d);  // no second step would use a packed weight
       } else {
-        packed_.emplace_back(
-            weight, (hidden + width_ - 1) / width_, groups_, hidden, 1, hidden,
-            [&](int64_t panel, int64_t group) {
-              return unit(panel, group) + (is_gated(kind) ? group * hidden : 0);
-            },
-            [&](int64_t group) { return is_gated(kind) ? (group + 1) * hidden : hidden; });
+        const auto pack = [&](const T* from, int64_t depth) {
+          return blas::Packed<T>(
+              from, (hidden + width_ - 1) / width_, groups_, depth, 1, depth,
+              [&](int64_t panel, int64_t group) {
+                return unit(panel, group) + (is_gated(kind) ? group * hidden : 0);
+              },
+              [&](int64_t group) { return is_gated(kind) ? (group + 1) * hidden : hidden; });
+        };
+        packed_.push_back(pack(weight, hidden));
+        if (!gates_) {
+          packed_input_.push_back(pack(weights.input.const_data_ptr<T>(), shape.input));
+        }
       }
       constexpr int64_t split = kind == Kind::kGru ? 2 : gate_count(kind);
       bias_.push_back(joined_bias<T>(weights.input_bias, weights.hidden_bias,
@@ -121,6 +134,7 @@ class Pass {
 
  private:
   static constexpr int columns = gate_columns(kind);
+  static constexpr int64_t kBlockColumns = columns * Vec<T>::size;
 
   // The first hidden unit of a group.
   int64_t unit(int64_t panel, int64_t group) const {
@@ -136,6 +150,18 @@ class Pass {
       to.offset[g] = unit(panel, g) + (is_gated(kind) ? (alone ? 3 : g) * hidden : 0);
       to.lanes[g] = static_cast<int>(std::clamp<int64_t>(hidden - unit(panel, g), 0, Vec<T>::size));
       to.add[g] = !alone;
+    }
+    return to;
+  }
+
+  // The same for a block of rows of its own, a vector for each column.
+  blas::Target<T> target_in(T* block, bool of_state) const {
+    blas::Target<T> to{block, kBlockColumns};
+    for (int g = 0; g < groups_; ++g) {
+      const bool alone = of_state && kind == Kind::kGru && g == 2;
+      to.offset[g] = (alone ? 3 : g) * Vec<T>::size;
+      to.lanes[g] = Vec<T>::size;
+      to.add[g] = of_state && !alone;
     }
     return to;
   }
@@ -159,12 +185,14 @@ class Pass {
     const int64_t hidden = shape_.hidden, rows = end - begin;
     const int64_t first = steps_.first[t] + begin, state_row = direction * steps_.batch() + begin;
     const int64_t output_stride = shape_.directions * hidden;
-    T* const gates = gates_ + (direction * steps_.total + first) * columns * hidden;
+    T* const gates =
+        gates_ ? gates_ + (direction * steps_.total + first) * columns * hidden : nullptr;
     T* const state = hy_ + state_row * hidden;
     T* const output = output_ + first * output_stride + direction * hidden;
     const int64_t cell = (direction * steps_.total + first) * hidden;
     const auto row = [&](int64_t r) {
-      return Row<T>{gates + r * columns * hidden,
+      return Row<T>{gates ? gates + r * columns * hidden : nullptr,
+                    hidden,
                     bias_[direction].data(),
                     state + r * hidden,
                     cy_ ? cy_ + (state_row + r) * hidden : nullptr,
@@ -183,6 +211,28 @@ class Pass {
     if (packed_.empty()) activate_rows(0, rows, 0, hidden);
     for (int64_t panel = 0; !packed_.empty() && panel * width_ < hidden; ++panel) {
       const int64_t first_unit = panel * width_, end_unit = std::min(first_unit + width_, hidden);
+      if (!gates_) {
+        const int64_t most = blas::block_rows(groups_), blocks = (rows + most - 1) / most;
+        alignas(64) std::array<T, blas::kAccumulators * kBlockColumns> block;
+        for (int64_t b = 0; b < blocks; ++b) {
+          const int64_t begin = b * rows / blocks, count = (b + 1) * rows / blocks - begin;
+          const auto nothing = [](int64_t, int64_t) {};
+          packed_input_[direction].multiply(panel, count,
+                                            {x_ + (first + begin) * shape_.input, shape_.input},
+                                            target_in(block.data(), false), nothing);
+          packed_[direction].multiply(panel, count, {state + begin * hidden, hidden},
+                                      target_in(block.data(), true), nothing);
+          for (int64_t r = 0; r < count; ++r) {
+            Row<T> now = row(begin + r);
+            now.gate_stride = Vec<T>::size;
+            for_lanes<T>(first_unit, end_unit, [&](int64_t i, auto lanes) {
+              now.gates = block.data() + r * kBlockColumns - i;
+              activate<T, kind>(now, hidden, i, lanes);
+            });
+          }
+        }
+        continue;
+      }
       packed_[direction].multiply(panel, rows, {state, hidden}, target(panel, gates),
                                   [&](int64_t first_row, int64_t end_row) {
                                     activate_rows(first_row, end_row, first_unit, end_unit);
@@ -195,7 +245,8 @@ class Pass {
 
   const Shape& shape_;
   const Steps& steps_;
-  T* const gates_;
+  const T* const x_;
+  T* const gates_;  // null where there is no buffer
   T* const output_;
   T* const hy_;
   T* const cy_;
@@ -204,7 +255,7 @@ class Pass {
   const int groups_ = is_gated(kind) ? gate_count(kind) : blas::neighbours<T>(shape_.hidden);
   // Hidden units of a panel: a vector's with all their gates, or a vector's for each group.
   const int64_t width_ = (is_gated(kind) ? 1 : groups_) * Vec<T>::size;
-  std::vector<blas::Packed<T>> packed_;
+  std::vector<blas::Packed<T>> packed_, packed_input_;
   std::vector<std::vector<T>> bias_;
 };
 
@@ -221,6 +272,16 @@ void multiply_input(const Shape& shape, const Steps& steps, const Given& given,
   }
 }
 
+/// Whether the input's product is computed step by step: of few rows it would read its weight too
+/// often.
+bool by_steps(const Shape& shape, const Steps& steps, Save save, int64_t element_size) {
+  constexpr int64_t bytes = 512 * 1024, rows = 16;
+  return save == Save::kNothing && is_gated(shape.kind) && steps.count() > 1 &&
+         steps.batch() >= rows &&
+         gate_count(shape.kind) * shape.hidden * (shape.hidden + shape.input) * element_size <=
+             bytes;
+}
+
 }  // namespace
 
 Result forward(const Shape& shape, const Steps& steps, const Given& given, Save save) {
@@ -232,14 +293,16 @@ Result forward(const Shape& shape, const Steps& steps, const Given& given, Save 
   result.output = at::empty(sizes, options);
   result.hy = at::empty_like(given.hx).copy_(given.hx);
   if (given.cx.defined()) result.cy = at::empty_like(given.cx).copy_(given.cx);
+  const bool fused = by_steps(shape, steps, save, given.x.element_size());
   const Tensor gates =
-      at::empty({directions, steps.total, gate_columns(shape.kind) * hidden}, options);
+      fused ? Tensor()
+            : at::empty({directions, steps.total, gate_columns(shape.kind) * hidden}, options);
   if (save != Save::kNothing && is_gated(shape.kind)) result.gates = gates;
   if (save == Save::kGatesAndCells && shape.kind == Kind::kLstm) {
     result.cells = at::empty({directions, steps.total, hidden}, options);
   }
   visit<FloatingTypes>(given.x.scalar_type(), "rnn", [&]<class T>() {
-    multiply_input<T>(shape, steps, given, gates);
+    if (!fused) multiply_input<T>(shape, steps, given, gates);
     visit_kind(shape.kind, [&]<Kind kind>() {
       const Pass<T, kind> pass(shape, steps, given, result, gates);
       for_sequences(shape, steps, [&](int64_t direction, int64_t begin, int64_t end) {
