@@ -60,6 +60,19 @@ ALT_FN void for_places(const KernelArgs& a, int what, Of&& of) {
   }
 }
 
+/// The first of the largest elements met, or the last of several NaNs, and its place; -1 before.
+template <class A>
+struct Largest {
+  A value = -std::numeric_limits<A>::infinity();
+  int64_t place = -1;
+  ALT_FN void meet(A met, int64_t at) {
+    if (place < 0 || met > value || is_nan(met)) {
+      value = met;
+      place = at;
+    }
+  }
+};
+
 /// body(place in the output's plane, z, y, x) for all windows that hold an element.
 template <class Body>
 ALT_FN void for_windows(const Geometry& g, const Place& p, Body&& body) {
@@ -81,8 +94,7 @@ ALT_FN void max_pool(const KernelArgs& a) {
   const Geometry g(a);
   for_places<T>(a, kOut, [&](const Place& p, int64_t i) {
     const T* from = data_of<T>(a.tensors[2]) + p.plane * g.in_size();
-    A best = -std::numeric_limits<A>::infinity();
-    int64_t where = -1;
+    Largest<A> largest;
     for (int64_t dz = 0; dz < g(kKernel, 0); ++dz) {
       const int64_t z = g.begin(p.z, 0) + dz * g(kDilation, 0);
       if (z < 0 || z >= g(kIn, 0)) continue;
@@ -93,16 +105,12 @@ ALT_FN void max_pool(const KernelArgs& a) {
           const int64_t x = g.begin(p.x, 2) + dx * g(kDilation, 2);
           if (x < 0 || x >= g(kIn, 2)) continue;
           const int64_t at = (z * g(kIn, 1) + y) * g(kIn, 2) + x;
-          const A value = convert<A>(from[at]);
-          if (where < 0 || value > best || is_nan(value)) {
-            best = value;
-            where = at;
-          }
+          largest.meet(convert<A>(from[at]), at);
         }
       }
     }
-    data_of<int64_t>(a.tensors[1])[i] = where;
-    return best;
+    data_of<int64_t>(a.tensors[1])[i] = largest.place;
+    return largest.value;
   });
 }
 
@@ -253,8 +261,7 @@ ALT_FN void adaptive_average_pool_backward(const KernelArgs& a) {
   });
 }
 
-/// The first of equal elements, the last of several NaNs. tensors: output, places (int64, in the
-/// plane), input.
+/// tensors: output, places (int64, in the plane), input.
 template <class T>
 ALT_FN void adaptive_max_pool(const KernelArgs& a) {
   using namespace pool;
@@ -262,17 +269,11 @@ ALT_FN void adaptive_max_pool(const KernelArgs& a) {
   const Geometry g(a);
   for_places<T>(a, kOut, [&](const Place& p, int64_t i) {
     const T* from = data_of<T>(a.tensors[2]) + p.plane * g.in_size();
-    A best(0);
-    int64_t where = -1;
-    for_elements(g, Window(g, p.z, p.y, p.x), [&](int64_t at) {
-      const A value = convert<A>(from[at]);
-      if (where < 0 || value > best || is_nan(value)) {
-        best = value;
-        where = at;
-      }
-    });
-    data_of<int64_t>(a.tensors[1])[i] = where;
-    return best;
+    Largest<A> largest;
+    for_elements(g, Window(g, p.z, p.y, p.x),
+                 [&](int64_t at) { largest.meet(convert<A>(from[at]), at); });
+    data_of<int64_t>(a.tensors[1])[i] = largest.place;
+    return largest.value;
   });
 }
 
