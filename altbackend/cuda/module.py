@@ -31,19 +31,6 @@ def load(name: str, source: str, device: int) -> Any:
     return module
 
 
-def pointwise_handles(
-    name: str, common: str, outputs: Sequence[str], inputs: Sequence[str], device: int
-) -> tuple[int, int, int]:
-    """Handles of `contiguous` and `strided`, and the lanes of the first."""
-    key = pointwise.key(name, common, outputs, inputs)
-    module = load(str(key), pointwise.source(key), device)
-    return (
-        module.get_function("contiguous").ptr,
-        module.get_function("strided").ptr,
-        pointwise.lanes(key),
-    )
-
-
 def _entries(name: str, source: str, device: int, entries: Sequence[str]) -> list[int]:
     module = load(name, source, device)
     return [module.get_function(entry).ptr for entry in entries]
@@ -58,14 +45,14 @@ def handles(
     reduction its input and outputs; of another kernel those of its template.
     """
     if kind == "pointwise":
-        return pointwise_handles(
-            name, given[0], given[1 : outputs + 1], given[outputs + 1 :], device
-        )
+        key = pointwise.key(name, given[0], given[1 : outputs + 1], given[outputs + 1 :])
+        first, second = _entries(str(key), pointwise.source(key), device, ("contiguous", "strided"))
+        return first, second, pointwise.lanes(key)
     if kind == "reduction":
         reduction = reduce.key(name, given[0], given[1:])
         text = reduce.source(reduction)
         first, second = _entries(str(reduction), text, device, ("reduce", "finish"))
         return first, second, 1
-    key = kernels.key(name, *given)
-    (only,) = _entries(str(key), kernels.source(key), device, (name,))
+    chosen = kernels.key(name, *given)
+    (only,) = _entries(str(chosen), kernels.source(chosen), device, (name,))
     return only, 0, 1

@@ -86,7 +86,6 @@ def parameters(header: str, body: str) -> tuple[str, list[str]]:
 
 
 # Pointwise kernels that the host has no rows for: its loops for them are others.
-_COMPLEX_KERNELS = "kernels/complex.cuh"
 OWN = {
     row.name: row
     for row in (
