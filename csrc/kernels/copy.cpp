@@ -21,6 +21,7 @@
 #include "generated/torch_compat.h"
 #include "kernels/cuda/copy.h"
 #include "loops/convert.h"
+#include "loops/element_size.h"
 #include "loops/storable.h"
 #include "loops/stream.h"
 #include "loops/transpose.h"
@@ -35,22 +36,6 @@ constexpr int64_t kGrain = 65536;
 constexpr int64_t kGrainBytes = 4 * kGrain;
 constexpr int64_t kStreamBlock = 1024;       // bytes that are cast before they are streamed
 constexpr int64_t kStreamedRow = 4 * kLine;  // bytes of a row, most of which are whole lines
-
-/// A dtype of the same size whose copies move bits: for the dtypes alt does not compute on.
-at::ScalarType bits_dtype(at::ScalarType dtype) {
-  switch (c10::elementSize(dtype)) {
-    case 1:
-      return at::kByte;
-    case 2:
-      return at::kUInt16;
-    case 4:
-      return at::kUInt32;
-    case 8:
-      return at::kUInt64;
-    default:
-      return dtype;
-  }
-}
 
 struct Piece {
   char* dst;
@@ -70,9 +55,8 @@ Move move_between(const at::Tensor& dst, const at::Tensor& src) {
   const bool same = dst.scalar_type() == src.scalar_type();
   const auto dst_size = static_cast<int64_t>(dst.element_size());
   return {
-      .convert =
-          same ? convert_function(bits_dtype(dst.scalar_type()), bits_dtype(src.scalar_type()))
-               : convert_function(dst.scalar_type(), src.scalar_type()),
+      .convert = same ? convert_function(moved_as(dst.scalar_type()), moved_as(src.scalar_type()))
+                      : convert_function(dst.scalar_type(), src.scalar_type()),
       .dst_size = dst_size,
       .src_size = static_cast<int64_t>(src.element_size()),
       .same = same,

@@ -4,9 +4,9 @@
 
 #include <limits>
 
-#include "kernels/cuda/element_size.h"
 #include "kernels/cuda/launches.h"
 #include "kernels/operands.h"
+#include "loops/element_size.h"
 
 namespace alt::kernels::cuda {
 namespace {

@@ -14,9 +14,9 @@
 #include <c10/core/WrapDimMinimal.h>
 
 #include "kernels/cuda/array.h"
-#include "kernels/cuda/element_size.h"
 #include "kernels/cuda/launches.h"
 #include "kernels/operands.h"
+#include "loops/element_size.h"
 #include "runtime/cuda/no_kernel.h"
 
 namespace alt::kernels::cuda {

@@ -3,9 +3,9 @@
 
 #include <bit>
 
-#include "kernels/cuda/element_size.h"
 #include "kernels/cuda/launches.h"
 #include "kernels/cuda/table.h"
+#include "loops/element_size.h"
 
 namespace alt::kernels::cuda {
 namespace {

@@ -8,6 +8,7 @@
 
 #include "loops/cuda/arguments.h"
 #include "loops/cuda/launch.h"
+#include "loops/element_size.h"
 
 namespace alt::cuda {
 namespace {
@@ -76,22 +77,6 @@ void run(at::TensorIteratorBase& iter, const Call& call) {
   launch(in_packs ? made.first : made.second, grid, block, arguments);
 }
 
-/// What moves elements of a dtype without looking at them.
-at::ScalarType bits_dtype(at::ScalarType dtype) {
-  switch (c10::elementSize(dtype)) {
-    case 1:
-      return at::kByte;
-    case 2:
-      return at::kUInt16;
-    case 4:
-      return at::kUInt32;
-    case 8:
-      return at::kUInt64;
-    default:
-      return at::kComplexDouble;
-  }
-}
-
 }  // namespace
 
 void pointwise(at::TensorIteratorBase& iter, const char* row, c10::ArrayRef<c10::Scalar> scalars,
@@ -104,14 +89,14 @@ void pointwise(at::TensorIteratorBase& iter, const char* row, c10::ArrayRef<c10:
 
 void copy(at::TensorIteratorBase& iter) {
   const at::ScalarType to = iter.dtype(0), from = iter.dtype(1);
-  const at::ScalarType bits = bits_dtype(to);
+  const at::ScalarType bits = moved_as(to);
   Call call{"copy", {}, {from, to, from}};
   if (to == from) call.dtypes = {bits, bits, bits};
   run(iter, call);
 }
 
 void fill(at::TensorIteratorBase& iter, const void* element) {
-  const at::ScalarType bits = bits_dtype(iter.dtype(0));
+  const at::ScalarType bits = moved_as(iter.dtype(0));
   run(iter, {"copy", {}, {bits, bits, bits}, element});
 }
 

@@ -2,7 +2,7 @@
 
 #include <c10/core/ScalarType.h>
 
-namespace alt::kernels::cuda {
+namespace alt {
 
 /// What moves an element of a dtype, for kernels that only move: an unsigned integer of its size.
 inline at::ScalarType moved_as(at::ScalarType dtype) {
@@ -20,4 +20,4 @@ inline at::ScalarType moved_as(at::ScalarType dtype) {
   }
 }
 
-}  // namespace alt::kernels::cuda
+}  // namespace alt
