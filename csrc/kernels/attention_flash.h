@@ -14,6 +14,7 @@
 #include "kernels/attention_lanes.h"
 #include "kernels/operands.h"
 #include "kernels/scratch.h"
+#include "loops/divide_up.h"
 #include "loops/exp.h"
 
 namespace alt::kernels {
@@ -27,10 +28,6 @@ constexpr double kOperationsPerChunk = 5e5;
 
 inline int64_t tasks_per_chunk(double operations_per_task) {
   return static_cast<int64_t>(kOperationsPerChunk / std::max(operations_per_task, 1.0)) + 1;
-}
-
-inline int64_t divide_up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
 }
 
 /// A (batch, heads, length, width) operand whose width is contiguous.

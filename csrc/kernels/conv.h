@@ -13,13 +13,10 @@
 #include <cstdint>
 
 #include "kernels/window.h"
+#include "loops/divide_up.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels::conv {
-
-constexpr int64_t divide_up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
 
 /// unit(index) for each of `count` units of so many operations, as many in a task as are worth a
 /// thread.

@@ -2,6 +2,7 @@
 #include "kernels/cuda/attention.h"
 
 #include "kernels/cuda/launches.h"
+#include "kernels/cuda/tensor_lists.h"
 
 namespace alt::kernels::cuda {
 namespace {
@@ -46,16 +47,13 @@ void attention_backward(const Attention& a, const Tensor& output, const Tensor& 
   if (output.numel() == 0) return;
   const Tensor log = logsumexp.contiguous();
   const Tensor delta = grad_output.to(at::kFloat).mul(output).sum(-1).contiguous();
-  const auto address = [](const Tensor& t) {
-    return static_cast<int64_t>(reinterpret_cast<intptr_t>(t.const_data_ptr()));
-  };
   const auto backward = [&](const char* name, const Tensor& rows, const Tensor& first,
                             const Tensor& second) {
     launch_heads(name, a, rows,
                  arguments({tensor_args(first), tensor_args(second), tensor_args(a.query),
                             tensor_args(a.key), tensor_args(a.value), tensor_args(a.bias),
                             tensor_args(grad_output)},
-                           {a.causal, address(log), address(delta)}, {a.scale}));
+                           {a.causal, address_of(log), address_of(delta)}, {a.scale}));
   };
   backward("attention_backward_query", a.query, grad_query, {});
   backward("attention_backward_key", a.key, grad_key, grad_value);

@@ -13,9 +13,7 @@ using at::Tensor;
 using conv::Geometry;
 
 KernelArgs conv_arguments(const Geometry& g, std::initializer_list<Tensor> tensors) {
-  KernelArgs result{};
-  TensorArgs* to = result.tensors;
-  for (const Tensor& tensor : tensors) *to++ = dense_args(tensor, {});
+  KernelArgs result = dense_arguments(tensors);
   int64_t* integer = result.integers;
   for (const Extent& extent : {g.large, g.small, g.kernel, g.stride, g.padding, g.dilation}) {
     integer = std::copy(extent.begin(), extent.end(), integer);
@@ -27,14 +25,11 @@ KernelArgs conv_arguments(const Geometry& g, std::initializer_list<Tensor> tenso
   return result;
 }
 
-/// A block for every tile of a group's rows and columns.
-void launch_tiles(const char* name, const Geometry& g, int64_t rows, int64_t columns,
-                  std::initializer_list<Tensor> tensors) {
-  constexpr int64_t kTile = 64;  // of loops/product.cuh
-  const Grid grid{static_cast<unsigned>(divide_up(columns, kTile)),
-                  static_cast<unsigned>(divide_up(rows, kTile)), static_cast<unsigned>(g.groups)};
-  launch(kernel(name, {tensors.begin()->scalar_type()}), grid, {static_cast<unsigned>(kThreads)},
-         conv_arguments(g, tensors));
+/// A product of rows and columns for each group.
+void launch_groups(const char* name, const Geometry& g, int64_t rows, int64_t columns,
+                   std::initializer_list<Tensor> tensors) {
+  launch_tiles(kernel(name, {tensors.begin()->scalar_type()}), rows, columns, g.groups,
+               conv_arguments(g, tensors));
 }
 
 }  // namespace
@@ -53,8 +48,8 @@ void convolve(const Geometry& g, bool transposed, const Tensor& source, const Te
   const Tensor x = source.contiguous(), w = weight.contiguous();
   write_dense(out, [&](const Tensor& y) {
     if (transposed) {
-      launch_tiles("conv_backward_input", g, g.large_channels_a_group(), g.batch * g.large_volume(),
-                   {y, x, w});
+      launch_groups("conv_backward_input", g, g.large_channels_a_group(),
+                    g.batch * g.large_volume(), {y, x, w});
       if (bias.defined()) {
         at::DimVector sizes(static_cast<size_t>(y.dim()), 1);
         sizes[1] = bias.numel();
@@ -62,8 +57,8 @@ void convolve(const Geometry& g, bool transposed, const Tensor& source, const Te
       }
       return;
     }
-    launch_tiles("conv_forward", g, g.small_channels_a_group(), g.batch * g.small_volume(),
-                 {y, x, w, bias});
+    launch_groups("conv_forward", g, g.small_channels_a_group(), g.batch * g.small_volume(),
+                  {y, x, w, bias});
   });
 }
 
@@ -71,8 +66,8 @@ void convolve_to_weight(const Geometry& g, const Tensor& large, const Tensor& sm
                         const Tensor& out) {
   const Tensor x = large.contiguous(), y = small.contiguous();
   write_dense(out, [&](const Tensor& result) {
-    launch_tiles("conv_backward_weight", g, g.small_channels_a_group(),
-                 g.large_channels_a_group() * g.kernel_volume(), {result, y, x});
+    launch_groups("conv_backward_weight", g, g.small_channels_a_group(),
+                  g.large_channels_a_group() * g.kernel_volume(), {result, y, x});
   });
 }
 

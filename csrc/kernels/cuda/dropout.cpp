@@ -7,8 +7,7 @@ namespace alt::kernels::cuda {
 void masked_scale(const at::Tensor& values, const at::Tensor& mask, double factor,
                   const at::Tensor& result) {
   launch_elements(kernel("masked_scale", {values.scalar_type()}), values.numel(),
-                  arguments({dense_args(result, {}), dense_args(values, {}), dense_args(mask, {})},
-                            {values.numel()}, {factor}));
+                  dense_arguments({result, values, mask}, {values.numel()}, {factor}));
 }
 
 }  // namespace alt::kernels::cuda

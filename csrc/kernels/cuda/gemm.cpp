@@ -98,13 +98,10 @@ void multiply_integers(const Tensor& out, const Tensor& a, const Tensor& b, cons
     out.copy_(wide);
     return;
   }
-  constexpr int64_t kTile = 64;  // of loops/product.cuh
   const TensorArgs result = matrices(out);
-  const Grid grid{static_cast<unsigned>(divide_up(out.size(-1), kTile)),
-                  static_cast<unsigned>(divide_up(out.size(-2), kTile)),
-                  static_cast<unsigned>(result.sizes[0])};
-  launch(kernel("integer_product", {out.scalar_type()}), grid, {static_cast<unsigned>(kThreads)},
-         arguments({result, matrices(a), matrices(b)}, {alpha.to<int64_t>(), beta.to<int64_t>()}));
+  launch_tiles(
+      kernel("integer_product", {out.scalar_type()}), out.size(-2), out.size(-1), result.sizes[0],
+      arguments({result, matrices(a), matrices(b)}, {alpha.to<int64_t>(), beta.to<int64_t>()}));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <initializer_list>
 
 #include "loops/cuda/launch.h"
+#include "loops/divide_up.h"
 #include "runtime/cuda/engine.h"
 
 namespace alt::kernels::cuda {
@@ -19,10 +20,6 @@ using alt::cuda::launch;
 using alt::cuda::tensor_args;
 
 inline constexpr int64_t kThreads = 256;
-
-constexpr int64_t divide_up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
 
 inline KernelArgs arguments(std::initializer_list<TensorArgs> tensors,
                             std::initializer_list<int64_t> integers = {},
@@ -53,6 +50,16 @@ inline TensorArgs dense_args(const at::TensorBase& tensor, at::IntArrayRef sizes
   return args_as(tensor, sizes, strides);
 }
 
+/// What a kernel takes that knows its tensors' sizes by the integers: contiguous memory each.
+inline KernelArgs dense_arguments(std::initializer_list<at::Tensor> tensors,
+                                  std::initializer_list<int64_t> integers = {},
+                                  std::initializer_list<double> numbers = {}) {
+  KernelArgs result = arguments({}, integers, numbers);
+  std::transform(tensors.begin(), tensors.end(), result.tensors,
+                 [](const at::Tensor& tensor) { return dense_args(tensor, {}); });
+  return result;
+}
+
 /// For kernels whose threads step through `elements` with the grid: enough blocks to fill any GPU.
 inline Grid blocks_for(int64_t elements) {
   constexpr int64_t kMostBlocks = 1 << 14;
@@ -61,6 +68,15 @@ inline Grid blocks_for(int64_t elements) {
 
 inline void launch_elements(CUfunction function, int64_t elements, const KernelArgs& arguments) {
   launch(function, blocks_for(elements), {static_cast<unsigned>(kThreads)}, arguments);
+}
+
+/// A block for every tile (loops/product.cuh) of `count` products of rows x columns.
+inline void launch_tiles(CUfunction function, int64_t rows, int64_t columns, int64_t count,
+                         const KernelArgs& arguments) {
+  constexpr int64_t kTile = 64;
+  const Grid grid{static_cast<unsigned>(divide_up(columns, kTile)),
+                  static_cast<unsigned>(divide_up(rows, kTile)), static_cast<unsigned>(count)};
+  launch(function, grid, {static_cast<unsigned>(kThreads)}, arguments);
 }
 
 /// Blocks whose threads are lanes of rows (loops/block.cuh), for `rows` rows of `count` elements.

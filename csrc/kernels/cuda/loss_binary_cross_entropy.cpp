@@ -11,17 +11,14 @@ using at::Tensor;
 void binary_cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight,
                           const Tensor& out) {
   launch_elements(kernel("binary_cross_entropy", {out.scalar_type()}), out.numel(),
-                  arguments({dense_args(out, {}), dense_args(input, {}), dense_args(target, {}),
-                             dense_args(weight, {})},
-                            {out.numel()}));
+                  dense_arguments({out, input, target, weight}, {out.numel()}));
 }
 
 void binary_cross_entropy_backward(const Tensor& grad, const Tensor& input, const Tensor& target,
                                    const Tensor& weight, double scale, const Tensor& grad_input) {
-  launch_elements(kernel("binary_cross_entropy_backward", {input.scalar_type()}), input.numel(),
-                  arguments({dense_args(grad_input, {}), dense_args(grad, {}),
-                             dense_args(input, {}), dense_args(target, {}), dense_args(weight, {})},
-                            {input.numel()}, {scale}));
+  launch_elements(
+      kernel("binary_cross_entropy_backward", {input.scalar_type()}), input.numel(),
+      dense_arguments({grad_input, grad, input, target, weight}, {input.numel()}, {scale}));
 }
 
 }  // namespace alt::kernels::cuda

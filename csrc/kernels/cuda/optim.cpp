@@ -107,10 +107,8 @@ void unscale(at::TensorList gradients, const Tensor& inv_scale, const Tensor& fo
 
 void update_scale(const Tensor& scale, const Tensor& growth_tracker, const Tensor& found_inf,
                   double growth, double backoff, int64_t interval) {
-  launch(
-      kernel("update_scale", {at::kFloat}), {1}, {1},
-      arguments({dense_args(scale, {}), dense_args(growth_tracker, {}), dense_args(found_inf, {})},
-                {interval}, {growth, backoff}));
+  launch(kernel("update_scale", {at::kFloat}), {1}, {1},
+         dense_arguments({scale, growth_tracker, found_inf}, {interval}, {growth, backoff}));
 }
 
 }  // namespace alt::kernels::cuda

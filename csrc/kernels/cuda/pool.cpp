@@ -15,9 +15,7 @@ using pool::Geometry;
 
 KernelArgs pool_arguments(const Geometry& g, std::initializer_list<Tensor> tensors,
                           const AverageOver& over = {}) {
-  KernelArgs result{};
-  TensorArgs* to = result.tensors;
-  for (const Tensor& tensor : tensors) *to++ = dense_args(tensor, {});
+  KernelArgs result = dense_arguments(tensors);
   int64_t* integer = result.integers;
   for (const Extent& extent : {g.input, g.output, g.kernel, g.stride, g.padding, g.dilation}) {
     integer = std::copy(extent.begin(), extent.end(), integer);

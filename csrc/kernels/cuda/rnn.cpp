@@ -17,10 +17,8 @@ Tensor plain(const OptionalTensor& tensor) {
 void launch_units(const char* name, const char* operator_name, const Tensor& state,
                   std::initializer_list<Tensor> tensors) {
   check_type<FloatingAndHalfTypes>(state.scalar_type(), operator_name);
-  KernelArgs a = arguments({}, {state.size(0), state.size(1)});
-  TensorArgs* to = a.tensors;
-  for (const Tensor& tensor : tensors) *to++ = dense_args(tensor, {});
-  launch_elements(kernel(name, {state.scalar_type()}), state.numel(), a);
+  launch_elements(kernel(name, {state.scalar_type()}), state.numel(),
+                  dense_arguments(tensors, {state.size(0), state.size(1)}));
 }
 
 }  // namespace

@@ -12,10 +12,6 @@ namespace alt::cuda {
 
 inline constexpr int64_t kMostElements = (int64_t{1} << 31) - 1;  // that a divider divides
 
-inline int64_t blocks_of(int64_t n, int64_t size) {
-  return (n + size - 1) / size;
-}
-
 /// Granlund and Montgomery's multiplier for dividends below 2^31.
 inline DividerArgs divider(int64_t divisor) {
   const auto d = static_cast<uint64_t>(divisor);

@@ -8,6 +8,7 @@
 
 #include "loops/cuda/arguments.h"
 #include "loops/cuda/launch.h"
+#include "loops/divide_up.h"
 #include "loops/element_size.h"
 
 namespace alt::cuda {
@@ -46,8 +47,8 @@ Operands operands_of(const at::TensorIteratorBase& iter, const Call& call,
 }
 
 Grid grid_of(int64_t units, Grid& block) {
-  block.x = static_cast<unsigned>(std::clamp<int64_t>(blocks_of(units, 32) * 32, 32, kThreads));
-  return {static_cast<unsigned>(std::clamp<int64_t>(blocks_of(units, block.x), 1, kMostBlocks))};
+  block.x = static_cast<unsigned>(std::clamp<int64_t>(divide_up(units, 32) * 32, 32, kThreads));
+  return {static_cast<unsigned>(std::clamp<int64_t>(divide_up(units, block.x), 1, kMostBlocks))};
 }
 
 void run(at::TensorIteratorBase& iter, const Call& call) {
@@ -73,7 +74,7 @@ void run(at::TensorIteratorBase& iter, const Call& call) {
   const Handles made = handles(ModuleKind::kPointwise, call.row, call.dtypes, iter.noutputs());
   const bool in_packs = is_contiguous(arguments, iter.noutputs(), operands, made.lanes);
   Grid block;
-  const Grid grid = grid_of(in_packs ? blocks_of(numel, made.lanes) : numel, block);
+  const Grid grid = grid_of(in_packs ? divide_up(numel, made.lanes) : numel, block);
   launch(in_packs ? made.first : made.second, grid, block, arguments);
 }
 

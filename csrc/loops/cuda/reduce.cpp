@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "loops/cuda/arguments.h"
+#include "loops/divide_up.h"
 #include "runtime/allocator.h"
 #include "runtime/cuda/no_kernel.h"
 
@@ -69,7 +70,7 @@ ReducePlan plan_reduction(const Reduction& shape, c10::ArrayRef<double> numbers)
 
   const bool across =
       !shape.kept.empty() && (shape.reduced.empty() || shape.kept[0].in < shape.reduced[0].in);
-  const int64_t wanted_lanes = blocks_of(shape.count, kElementsOfLane);
+  const int64_t wanted_lanes = divide_up(shape.count, kElementsOfLane);
   int64_t rows = 0, lanes = 0;
   if (across) {
     rows = up_to_power(shape.outputs, shape.count > 8 ? 32 : kThreads);
@@ -78,7 +79,7 @@ ReducePlan plan_reduction(const Reduction& shape, c10::ArrayRef<double> numbers)
     lanes = up_to_power(wanted_lanes, kThreads);
     rows = up_to_power(shape.outputs, kThreads / lanes);
   }
-  const int64_t blocks = blocks_of(shape.outputs, rows);
+  const int64_t blocks = divide_up(shape.outputs, rows);
   int64_t splits = 1;
   if (blocks < kEnoughBlocks) {
     splits =
@@ -92,7 +93,7 @@ ReducePlan plan_reduction(const Reduction& shape, c10::ArrayRef<double> numbers)
                       : Grid{static_cast<unsigned>(lanes), static_cast<unsigned>(rows)};
   if (splits > 1) {
     plan.parts_bytes = static_cast<size_t>(shape.outputs * splits * kAccumulatorBytes);
-    plan.finish_grid = {static_cast<unsigned>(blocks_of(shape.outputs, kFinishThreads))};
+    plan.finish_grid = {static_cast<unsigned>(divide_up(shape.outputs, kFinishThreads))};
     plan.finish_block = {static_cast<unsigned>(kFinishThreads)};
   }
   return plan;
