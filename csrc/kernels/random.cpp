@@ -21,13 +21,13 @@
 namespace alt::kernels {
 namespace {
 
+using draws::integers_in;
+using draws::RealAndBoolTypes;
+using draws::RealBoolAndUnsignedTypes;
+using draws::RealTypes;
 using draws::serial_fill;
 using draws::unit_uniform;
 using draws::Words;
-
-using RealTypes = concat_t<IntegralTypes, FloatingAndHalfTypes>;
-using RealAndBoolTypes = concat_t<RealTypes, TypeList<bool>>;
-using RealBoolAndUnsignedTypes = concat_t<RealAndBoolTypes, BarebonesUnsignedTypes>;
 
 /// One fill: visits the dtype, holds the generator's lock, draws for every element.
 template <class List, class MakeDraw>
@@ -39,16 +39,6 @@ void fill(at::TensorIteratorBase& iter, const char* name,
     Words words(generator, iter.numel());
     serial_fill<T>(iter, make_draw.template operator()<T>(words));
   });
-}
-
-/// The largest integer that random_() without bounds gives in T.
-template <class T>
-constexpr uint64_t last_integer() {
-  if constexpr (std::is_integral_v<T>) {
-    return static_cast<uint64_t>(std::numeric_limits<T>::max());
-  } else {
-    return uint64_t{1} << std::numeric_limits<T>::digits;
-  }
 }
 
 double exponential_draw(Words& words, double scale) {
@@ -147,10 +137,7 @@ void uniform(at::TensorIteratorBase& iter, const double from, const double to,
 
 void exponential(at::TensorIteratorBase& iter, const double lambda,
                  std::optional<at::Generator> generator_argument) {
-  TORCH_CHECK(at::isFloatingType(iter.dtype()),
-              "Exponential distribution is a continuous probability distribution. dtype must be a "
-              "floating point but you specified ",
-              iter.dtype());
+  draws::check_exponential(iter.dtype());
   HostGenerator& generator = *get_generator(generator_argument);
   visit<FloatingAndHalfTypes>(iter.dtype(), "exponential_cpu", [&]<class T>() {
     std::lock_guard lock(generator.mutex_);
@@ -217,12 +204,10 @@ void random_full_64_bits_range(at::TensorIteratorBase& iter,
 void random(at::TensorIteratorBase& iter, std::optional<at::Generator> generator) {
   fill<RealAndBoolTypes>(iter, "random_kernel_cpu", generator, [&]<class T>(Words& source) {
     return [&source] {
-      if constexpr (std::is_same_v<T, bool>) {
-        return static_cast<bool>(source.random() & 1);
-      } else if constexpr (std::is_same_v<T, double> || std::is_same_v<T, int64_t>) {
-        return static_cast<T>(source.random64() % (last_integer<T>() + 1));
+      if constexpr (std::is_same_v<T, double> || std::is_same_v<T, int64_t>) {
+        return static_cast<T>(source.random64() % integers_in<T>());
       } else {
-        return static_cast<T>(source.random() % (last_integer<T>() + 1));
+        return static_cast<T>(source.random() % integers_in<T>());
       }
     };
   });

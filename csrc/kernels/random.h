@@ -13,11 +13,36 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <type_traits>
 
 #include "loops/dtype.h"
 #include "runtime/generator.h"
 
 namespace alt::kernels::draws {
+
+using RealTypes = concat_t<IntegralTypes, FloatingAndHalfTypes>;
+using RealAndBoolTypes = concat_t<RealTypes, TypeList<bool>>;
+using RealBoolAndUnsignedTypes = concat_t<RealAndBoolTypes, BarebonesUnsignedTypes>;
+
+/// How many integers random_() without bounds chooses from: 0 to the largest of T, or as many as
+/// are exact.
+template <class T>
+constexpr uint64_t integers_in() {
+  if constexpr (std::is_same_v<T, bool>) {
+    return 2;
+  } else if constexpr (std::is_integral_v<T>) {
+    return static_cast<uint64_t>(std::numeric_limits<T>::max()) + 1;
+  } else {
+    return (uint64_t{1} << std::numeric_limits<T>::digits) + 1;
+  }
+}
+
+inline void check_exponential(at::ScalarType dtype) {
+  TORCH_CHECK(at::isFloatingType(dtype),
+              "Exponential distribution is a continuous probability distribution. dtype must be a "
+              "floating point but you specified ",
+              dtype);
+}
 
 /// The generator's words, a block of them made at once: the same words as one by one, of which the
 /// generator forgets as many as were taken when this is destroyed. Hold the generator's lock.

@@ -6,19 +6,22 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/searchsorted.h>
 
-#include <limits>
 #include <mutex>
 #include <optional>
 
 #include "kernels/cuda/launches.h"
 #include "kernels/cuda/random_sample.h"
 #include "kernels/operands.h"
+#include "kernels/random.h"
 #include "runtime/generator.h"
 
 namespace alt::kernels::cuda {
 namespace {
 
 using at::Tensor;
+using draws::RealAndBoolTypes;
+using draws::RealBoolAndUnsignedTypes;
+using draws::RealTypes;
 using OptionalGenerator = std::optional<at::Generator>;
 
 /// random::Kind of the kernel.
@@ -32,10 +35,6 @@ enum Kind : int64_t {
   kBernoulli,
   kInteger,
 };
-
-using RealTypes = concat_t<IntegralTypes, FloatingAndHalfTypes>;
-using RealAndBoolTypes = concat_t<RealTypes, TypeList<bool>>;
-using RealBoolAndUnsignedTypes = concat_t<RealAndBoolTypes, BarebonesUnsignedTypes>;
 
 int64_t draw_key(const OptionalGenerator& generator) {
   HostGenerator& source = *get_generator(generator);
@@ -75,21 +74,6 @@ void fill(const char* name, const at::TensorBase& output, Kind kind, const Param
                             {p.first, p.second}));
 }
 
-/// Integers that random_() without bounds gives: up to the largest, or as many as are exact.
-uint64_t exact_integers(at::ScalarType dtype) {
-  uint64_t count = 0;
-  visit<RealAndBoolTypes>(dtype, "random_kernel_cpu", [&]<class T>() {
-    if constexpr (std::is_same_v<T, bool>) {
-      count = 2;
-    } else if constexpr (std::is_integral_v<T>) {
-      count = static_cast<uint64_t>(std::numeric_limits<T>::max()) + 1;
-    } else {
-      count = (uint64_t{1} << std::numeric_limits<T>::digits) + 1;
-    }
-  });
-  return count;
-}
-
 }  // namespace
 
 void uniform(at::TensorIteratorBase& iter, const double from, const double to,
@@ -104,10 +88,7 @@ void normal(const at::TensorBase& self, const double mean, const double std,
 }
 
 void exponential(at::TensorIteratorBase& iter, const double lambda, OptionalGenerator generator) {
-  TORCH_CHECK(at::isFloatingType(iter.dtype()),
-              "Exponential distribution is a continuous probability distribution. dtype must be a "
-              "floating point but you specified ",
-              iter.dtype());
+  draws::check_exponential(iter.dtype());
   fill<FloatingAndHalfTypes>("exponential_cpu", iter.tensor_base(0), kExponential, {lambda},
                              generator);
 }
@@ -140,8 +121,11 @@ void random_full_64_bits_range(at::TensorIteratorBase& iter, OptionalGenerator g
 }
 
 void random(at::TensorIteratorBase& iter, OptionalGenerator generator) {
-  fill<RealAndBoolTypes>("random_kernel_cpu", iter.tensor_base(0), kInteger,
-                         {0, 0, exact_integers(iter.dtype()), 0}, generator);
+  uint64_t count = 0;
+  visit<RealAndBoolTypes>(iter.dtype(), "random_kernel_cpu",
+                          [&]<class T>() { count = draws::integers_in<T>(); });
+  fill<RealAndBoolTypes>("random_kernel_cpu", iter.tensor_base(0), kInteger, {0, 0, count, 0},
+                         generator);
 }
 
 void bernoulli_scalar(const at::TensorBase& self, const double p, OptionalGenerator generator) {
