@@ -4,9 +4,15 @@
 #include <ATen/core/TensorBase.h>
 #include <c10/util/SmallVector.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace alt::kernels {
+
+/// How many lanes of `length` elements make a task of about so many elements.
+inline int64_t lane_grain(int64_t length, int64_t elements) {
+  return std::max<int64_t>(1, elements / std::max<int64_t>(1, length));
+}
 
 class LaneOffsets {
  public:

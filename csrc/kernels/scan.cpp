@@ -44,10 +44,7 @@ using Accumulator = typename AccumulatorOf<T>::type;
 
 constexpr int kTogether = 4;  // lanes, or segments of one: an addition takes three or four cycles
 constexpr int64_t kSegment = 4096;  // elements of a long lane
-
-int64_t lane_grain(int64_t length) {
-  return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, length));
-}
+constexpr int64_t kGrain = 8192;    // elements of a task
 
 /// Contiguous tensors cut at `dim`: [outer, n, inner], inner > 1. Blocks of columns go together.
 template <class T, class State, class Step>
@@ -55,7 +52,7 @@ void scan_columns(T* out, const T* in, int64_t outer, int64_t n, int64_t inner, 
                   Step step) {
   constexpr int64_t width = 64;
   const int64_t blocks = (inner + width - 1) / width;
-  parallel_for(0, outer * blocks, lane_grain(n * width), [&](int64_t begin, int64_t end) {
+  parallel_for(0, outer * blocks, lane_grain(n * width, kGrain), [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
       const int64_t column = block % blocks * width;
       const int64_t columns = std::min(width, inner - column);
@@ -109,7 +106,7 @@ void scan(const at::Tensor& out, const at::Tensor& self, int64_t dim, State init
   }
   const int64_t out_stride = lanes.stride(out);
   const int64_t in_stride = lanes.stride(self);
-  parallel_for(0, lanes.count(), lane_grain(n), [&](int64_t begin, int64_t end) {
+  parallel_for(0, lanes.count(), lane_grain(n, kGrain), [&](int64_t begin, int64_t end) {
     const auto lane_at = [&](int64_t lane) {
       return Lane<T>{from + lanes.start(self, lane), to + lanes.start(out, lane), in_stride,
                      out_stride};
@@ -189,7 +186,7 @@ void scan_best(const char* name, const at::Tensor& self, at::Tensor& values, at:
   const LaneOffsets lanes(self.sizes(), dim);
   const int64_t n = lanes.length();
   visit<AllTypesAndHalf>(self.scalar_type(), name, [&]<class T>() {
-    parallel_for(0, lanes.count(), lane_grain(n), [&](int64_t begin, int64_t end) {
+    parallel_for(0, lanes.count(), lane_grain(n, kGrain), [&](int64_t begin, int64_t end) {
       for (int64_t lane = begin; lane < end; ++lane) {
         const T* source = self.const_data_ptr<T>() + lanes.start(self, lane);
         T* value = values.mutable_data_ptr<T>() + lanes.start(values, lane);

@@ -17,11 +17,6 @@
 namespace alt::kernels {
 namespace {
 
-/// Lanes that together are worth a thread.
-int64_t lane_grain(int64_t length) {
-  return std::max<int64_t>(1, 1024 / std::max<int64_t>(1, length));
-}
-
 /// NaN is larger than every number.
 template <class T>
 bool is_less(T a, T b) {
@@ -75,7 +70,7 @@ void sort(const at::TensorBase& self, const at::TensorBase& values, const at::Te
     TORCH_CHECK(LaneSorter<T>::fits(n), "sort: a dimension of ", n, " elements is too long");
     const int64_t value_stride = lanes.stride(values);
     const int64_t index_stride = lanes.stride(indices);
-    parallel_for(0, lanes.count(), lane_grain(n), [&](int64_t begin, int64_t end) {
+    parallel_for(0, lanes.count(), lane_grain(n, 1024), [&](int64_t begin, int64_t end) {
       LaneSorter<T> sorter;
       detail::Buffer<T> sorted;
       sorted.reserve(n);

@@ -100,8 +100,7 @@ void reduce_lanes(const at::Tensor& self, int64_t dim, const at::Tensor& values,
   };
   const auto value_out = put_back(values);
   const auto index_out = put_back(indices);
-  const int64_t grain = std::max<int64_t>(1, 1024 / std::max<int64_t>(1, n));
-  parallel_for(0, lanes.count(), grain, [&](int64_t begin, int64_t end) {
+  parallel_for(0, lanes.count(), lane_grain(n, 1024), [&](int64_t begin, int64_t end) {
     std::vector<Entry<T>> entries(static_cast<size_t>(n));
     for (int64_t lane = begin; lane < end; ++lane) {
       const T* source = self.const_data_ptr<T>() + lanes.start(self, lane);

@@ -26,11 +26,6 @@
 namespace alt::kernels {
 namespace {
 
-/// Lanes that together are worth a thread.
-int64_t lane_grain(int64_t length) {
-  return std::max<int64_t>(1, 4096 / std::max<int64_t>(1, length));
-}
-
 // Keys of a piece that stay in the second level of cache.
 constexpr int64_t kPiece = int64_t{1} << 16;
 
@@ -227,7 +222,7 @@ void topk(const at::Tensor& self, int64_t k, int64_t dim, bool largest, bool sor
   const bool in_order = sorted || k * 64 <= n;
   visit<AllTypesAndHalf>(self.scalar_type(), "topk_cpu", [&]<class T>() {
     using Entry = typename TopSelector<T>::Entry;
-    parallel_for(0, lanes.count(), lane_grain(n), [&](int64_t begin, int64_t end) {
+    parallel_for(0, lanes.count(), lane_grain(n, 4096), [&](int64_t begin, int64_t end) {
       std::vector<typename TopSelector<T>::Word> chosen;
       std::vector<std::pair<T, int64_t>> entries;
       bool distinct = in_order && n <= int64_t{std::numeric_limits<uint32_t>::max()};
