@@ -14,8 +14,8 @@
 #include "kernels/attention_lanes.h"
 #include "kernels/operands.h"
 #include "kernels/scratch.h"
-#include "loops/divide_up.h"
 #include "loops/exp.h"
+#include "runtime/rounding.h"
 
 namespace alt::kernels {
 

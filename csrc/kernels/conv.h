@@ -13,7 +13,7 @@
 #include <cstdint>
 
 #include "kernels/window.h"
-#include "loops/divide_up.h"
+#include "runtime/rounding.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels::conv {

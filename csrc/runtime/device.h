@@ -3,10 +3,15 @@
 #include <c10/core/Device.h>
 
 #include <atomic>
+#include <cstddef>
+#include <limits>
 #include <optional>
 #include <string>
 
 namespace alt {
+
+// Whatever is kept for each of them: as many as an index can name.
+inline constexpr size_t kMostDevices = std::numeric_limits<c10::DeviceIndex>::max() + size_t{1};
 
 // On the host engine ALT_DEVICE_COUNT, or one; on the CUDA engine the GPUs, or ALT_DEVICE_COUNT of
 // them. Raises ValueError where the engine or the count that is asked for cannot be.

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "runtime/rounding.h"
 #include "runtime/system_memory.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -23,10 +24,6 @@ constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kLargestSmallBlock = size_t{1} << 20;
 // Larger sizes overflow when rounded up, and no machine has them.
 constexpr size_t kLargestBlock = size_t{1} << 46;
-
-size_t round_up(size_t size, size_t multiple) {
-  return (size + multiple - 1) / multiple * multiple;
-}
 
 // Under the address sanitizer, memory that nobody owns may not be touched, and there is some of it
 // behind every allocation: what follows otherwise is the next block's header, which may be.

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <atomic>
-#include <limits>
 
 #include "runtime/cuda/engine.h"
 #include "runtime/cuda/stream.h"
@@ -15,7 +14,6 @@ constexpr c10::StreamId kDefaultStream = 0;
 
 std::atomic<c10::StreamId> last_stream{kDefaultStream};
 
-constexpr size_t kMostDevices = std::numeric_limits<c10::DeviceIndex>::max() + size_t{1};
 thread_local std::array<c10::StreamId, kMostDevices> current_streams{};
 
 c10::Stream make_stream(c10::DeviceIndex device, c10::StreamId id) {

@@ -8,8 +8,8 @@
 #include <initializer_list>
 
 #include "loops/cuda/launch.h"
-#include "loops/divide_up.h"
 #include "runtime/cuda/engine.h"
+#include "runtime/rounding.h"
 
 namespace alt::kernels::cuda {
 

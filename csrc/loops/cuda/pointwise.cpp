@@ -8,8 +8,8 @@
 
 #include "loops/cuda/arguments.h"
 #include "loops/cuda/launch.h"
-#include "loops/divide_up.h"
 #include "loops/element_size.h"
+#include "runtime/rounding.h"
 
 namespace alt::cuda {
 namespace {

@@ -6,9 +6,9 @@
 #include <bit>
 
 #include "loops/cuda/arguments.h"
-#include "loops/divide_up.h"
 #include "runtime/allocator.h"
 #include "runtime/cuda/no_kernel.h"
+#include "runtime/rounding.h"
 
 namespace alt::cuda {
 namespace {

@@ -4,7 +4,6 @@
 #include <pthread.h>
 
 #include <array>
-#include <limits>
 #include <mutex>
 
 #include "runtime/device.h"
@@ -49,8 +48,6 @@ void remember(const EngineChoice& decided) {
   state::choice = decided.cuda ? state::kCuda : state::kHost;
   if (decided.cuda) pthread_atfork(nullptr, nullptr, [] { forked = true; });
 }
-
-constexpr size_t kMostDevices = std::numeric_limits<c10::DeviceIndex>::max() + size_t{1};
 
 // The primary contexts, which CuPy works in too. Never released.
 std::array<std::atomic<CUcontext>, kMostDevices> contexts{};

@@ -5,18 +5,16 @@
 #include <array>
 #include <atomic>
 #include <cstring>
-#include <limits>
 #include <mutex>
 
 #include "runtime/cuda/engine.h"
+#include "runtime/device.h"
 
 namespace alt::cuda {
 namespace {
 
 // As failure.cuh numbers them; any other is a bad value.
 enum Kind : int32_t { kZeroDivision = 1, kIndexOutOfRange = 2, kIndexOfDimension = 4 };
-
-constexpr size_t kMostDevices = std::numeric_limits<c10::DeviceIndex>::max() + size_t{1};
 
 // Null until somebody asks for the record: until then no module is loaded that could write it.
 std::array<std::atomic<Failure*>, kMostDevices> records{};

@@ -19,6 +19,7 @@
 #include "runtime/cuda/pinned_memory.h"
 #include "runtime/cuda/stream.h"
 #include "runtime/device.h"
+#include "runtime/rounding.h"
 #include "runtime/stream.h"
 
 namespace alt::cuda {
@@ -30,10 +31,6 @@ constexpr size_t kAlignment = 512;
 constexpr size_t kLargestSmallBlock = size_t{1} << 20;
 constexpr size_t kSegmentStep = size_t{2} << 20;
 constexpr size_t kLargestBlock = size_t{1} << 46;
-
-size_t round_up(size_t size, size_t multiple) {
-  return (size + multiple - 1) / multiple * multiple;
-}
 
 class Heap;
 struct Pool;

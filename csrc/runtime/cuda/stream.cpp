@@ -2,7 +2,6 @@
 
 #include <array>
 #include <atomic>
-#include <limits>
 #include <mutex>
 
 #include "runtime/cuda/engine.h"
@@ -16,7 +15,6 @@ namespace {
 
 // As many as PyTorch keeps for CUDA; nobody tells when a stream is no longer wanted.
 constexpr size_t kPooled = 32;
-constexpr size_t kMostDevices = std::numeric_limits<c10::DeviceIndex>::max() + size_t{1};
 
 struct Pool {
   std::mutex mutex;
