@@ -34,8 +34,6 @@ namespace {
 constexpr int64_t kTile = 64;
 constexpr int64_t kGrain = 65536;
 constexpr int64_t kGrainBytes = 4 * kGrain;
-constexpr int64_t kStreamBlock = 1024;       // bytes that are cast before they are streamed
-constexpr int64_t kStreamedRow = 4 * kLine;  // bytes of a row, most of which are whole lines
 
 struct Piece {
   char* dst;
@@ -64,20 +62,6 @@ Move move_between(const at::Tensor& dst, const at::Tensor& src) {
   };
 }
 
-/// A contiguous row past the caches, gathered and cast on the way.
-void stream_cast(const Move& move, char* dst, const char* src, int64_t src_stride, int64_t n) {
-  alignas(64) char block[kStreamBlock];
-  while (n > 0) {
-    const int64_t head = bytes_before_line(dst, kLine) / move.dst_size;
-    const int64_t count = std::min(n, head > 0 ? head : kStreamBlock / move.dst_size);
-    move.convert(block, move.dst_size, src, src_stride, count);
-    stream_copy(dst, block, count * move.dst_size);
-    dst += count * move.dst_size;
-    src += count * src_stride;
-    n -= count;
-  }
-}
-
 void copy_rows(const Move& move, const Piece& p, int64_t inner, int64_t outer) {
   const int64_t bytes = inner * move.dst_size;
   const bool rows_to = p.dst_inner == move.dst_size;
@@ -89,7 +73,7 @@ void copy_rows(const Move& move, const Piece& p, int64_t inner, int64_t outer) {
     if (as_it_is) {
       copy_part(dst, src, bytes, streaming);
     } else if (streaming) {
-      stream_cast(move, dst, src, p.src_inner, inner);
+      stream_cast(move.convert, dst, move.dst_size, src, p.src_inner, inner);
     } else {
       move.convert(dst, p.dst_inner, src, p.src_inner, inner);
     }

@@ -22,14 +22,10 @@ namespace alt {
 namespace {
 
 constexpr int64_t kBlockBytes = 4096;
-constexpr int64_t kGrain = 32768;  // additions worth waking a thread for: about 10 microseconds
-constexpr int64_t kAtOnce = 512;   // elements that no thread is woken for, whatever they cost
-// Bytes that are computed before they are streamed. Twice as many and more are slower: reads and
-// writes are to go on beside each other.
-constexpr int64_t kStreamBlock = 1024;
-constexpr int64_t kStreamedRow = 4 * kLine;  // bytes of a row, most of which are whole lines
-constexpr int64_t kLongBlock = 128;          // elements of a row that are a block by themselves
-constexpr int64_t kLongRow = 32;             // elements that are a row, or a block, by themselves
+constexpr int64_t kGrain = 32768;    // additions worth waking a thread for: about 10 microseconds
+constexpr int64_t kAtOnce = 512;     // elements that no thread is woken for, whatever they cost
+constexpr int64_t kLongBlock = 128;  // elements of a row that are a block by themselves
+constexpr int64_t kLongRow = 32;     // elements that are a row, or a block, by themselves
 constexpr int kMaxOperands = 6;
 // A block of an iteration with a transposed operand: 16 elements are a line of it, 64 x 16 as many
 // elements of four bytes as a buffer has.
@@ -289,20 +285,9 @@ class BlockRunner {
       if (operand.same_dtype) {
         stream_copy(piece.at(start, row + r), from, n * operand.element_size);
       } else {
-        stream_cast(operand, piece.at(start, row + r), from, n);
+        stream_cast(operand.convert, piece.at(start, row + r), operand.element_size, from,
+                    operand.loop_element_size, n);
       }
-    }
-  }
-
-  /// A row of a block, cast to what may be wider than any dtype of the loop.
-  static void stream_cast(const Operand& operand, char* to, const char* from, int64_t n) {
-    Buffer cast;
-    const int64_t most = kBlockBytes / operand.element_size;
-    for (int64_t i = 0; i < n; i += most) {
-      const int64_t count = std::min(most, n - i);
-      operand.convert(cast.bytes, operand.element_size, from + i * operand.loop_element_size,
-                      operand.loop_element_size, count);
-      stream_copy(to + i * operand.element_size, cast.bytes, count * operand.element_size);
     }
   }
 

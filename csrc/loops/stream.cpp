@@ -22,4 +22,18 @@ bool worth_streaming(int64_t bytes) {
   return bytes >= half_of_last_cache;
 }
 
+void stream_cast(ConvertFunction convert, char* to, int64_t size, const char* from,
+                 int64_t from_stride, int64_t n) {
+  alignas(kLine) char block[kStreamBlock];
+  while (n > 0) {
+    const int64_t head = bytes_before_line(to, kLine) / size;
+    const int64_t count = std::min(n, head > 0 ? head : kStreamBlock / size);
+    convert(block, size, from, from_stride, count);
+    stream_copy(to, block, count * size);
+    to += count * size;
+    from += count * from_stride;
+    n -= count;
+  }
+}
+
 }  // namespace alt

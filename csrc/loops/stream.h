@@ -11,9 +11,15 @@
 #include <cstdint>
 #include <cstring>
 
+#include "loops/convert.h"
+
 namespace alt {
 
-inline constexpr int64_t kLine = 64;  // bytes
+inline constexpr int64_t kLine = 64;                // bytes
+inline constexpr int64_t kStreamedRow = 4 * kLine;  // bytes of a row, most of which are whole lines
+// Bytes that are computed before they are streamed. Twice as many and more are slower: reads and
+// writes are to go on beside each other.
+inline constexpr int64_t kStreamBlock = 1024;
 
 /// Whether a result of so many bytes is written past the caches: half of the last one or more.
 /// A smaller one is worth more to whoever reads it next than its lines cost.
@@ -63,7 +69,7 @@ inline void copy_short(void* to, const void* from, int64_t bytes) {
 /// memcpy, past the caches where the whole result is `streaming` and this part is some lines long.
 inline void copy_part(void* to, const void* from, int64_t bytes, bool streaming) {
   constexpr int64_t kShort = 8192;
-  if (streaming && bytes >= 4 * kLine) {
+  if (streaming && bytes >= kStreamedRow) {
     stream_copy(to, from, bytes);
   } else if (bytes <= kShort) {
     copy_short(to, from, bytes);
@@ -71,6 +77,10 @@ inline void copy_part(void* to, const void* from, int64_t bytes, bool streaming)
     std::memcpy(to, from, static_cast<size_t>(bytes));
   }
 }
+
+/// A contiguous row past the caches, of elements of `size` bytes, gathered and cast on the way.
+void stream_cast(ConvertFunction convert, char* to, int64_t size, const char* from,
+                 int64_t from_stride, int64_t n);
 
 /// What was streamed is seen by whoever sees what this thread writes next.
 inline void stream_fence() {
