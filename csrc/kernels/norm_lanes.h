@@ -60,12 +60,6 @@ inline Vec<float> masked_load(const float* from, int n, float rest) {
 inline Vec<double> masked_load(const double* from, int n, double rest) {
   return Vec<double>(_mm512_mask_loadu_pd(_mm512_set1_pd(rest), (1u << n) - 1, from));
 }
-inline void masked_store(const Vec<float>& value, float* to, int n) {
-  _mm512_mask_storeu_ps(to, (1u << n) - 1, value.native);
-}
-inline void masked_store(const Vec<double>& value, double* to, int n) {
-  _mm512_mask_storeu_pd(to, (1u << n) - 1, value.native);
-}
 inline Vec<float> masked(const Vec<float>& value, int n) {
   return Vec<float>(_mm512_maskz_mov_ps((1u << n) - 1, value.native));
 }
@@ -79,8 +73,6 @@ constexpr bool has_masks = false;
 // What the callers name, behind has_masks.
 template <class T>
 Vec<T> masked_load(const T* from, int n, T rest) = delete;
-template <class T>
-void masked_store(const Vec<T>& value, T* to, int n) = delete;
 template <class T>
 Vec<T> masked(const Vec<T>& value, int n) = delete;
 #endif
@@ -124,7 +116,7 @@ void store_lanes(const Lanes<T>& value, T* to, Full) {
 template <class T>
 void store_lanes(const Lanes<T>& value, T* to, int n) {
   if constexpr (detail::has_masks<T>) {
-    detail::masked_store(value, to, n);
+    value.store(to, n);
   } else {
     alignas(64) opmath_t<T> wide[Lanes<T>::size];
     value.store(wide);

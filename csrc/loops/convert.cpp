@@ -12,6 +12,7 @@
 #include <array>
 #include <cstring>
 
+#include "loops/lanes.h"
 #include "loops/storable.h"
 
 namespace alt {
@@ -32,13 +33,6 @@ void convert_contiguous(To* __restrict dst, const From* __restrict src, int64_t 
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst + i), half);
     }
     for (; i < n; ++i) dst[i] = src[i];
-  } else if constexpr (std::is_same_v<To, float> && std::is_same_v<From, at::Half>) {
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16) {
-      const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(src + i));
-      _mm512_storeu_ps(dst + i, _mm512_maskz_cvtph_ps(0xffff, half));
-    }
-    for (; i < n; ++i) dst[i] = src[i];
 #elif defined(__F16C__) && defined(__AVX2__)
   } else if constexpr (std::is_same_v<To, at::Half> && std::is_same_v<From, float>) {
     int64_t i = 0;
@@ -47,14 +41,11 @@ void convert_contiguous(To* __restrict dst, const From* __restrict src, int64_t 
       _mm_storeu_si128(reinterpret_cast<__m128i*>(dst + i), half);
     }
     for (; i < n; ++i) dst[i] = src[i];
+#endif
   } else if constexpr (std::is_same_v<To, float> && std::is_same_v<From, at::Half>) {
     int64_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-      const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(src + i));
-      _mm256_storeu_ps(dst + i, _mm256_cvtph_ps(half));
-    }
+    for (; i + Vec<float>::size <= n; i += Vec<float>::size) read_widened(src + i).store(dst + i);
     for (; i < n; ++i) dst[i] = src[i];
-#endif
   } else {
     for (int64_t i = 0; i < n; ++i) dst[i] = c10::convert<To, From>(src[i]);
   }

@@ -229,19 +229,31 @@ Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
 #endif
 }
 
-/// The smaller lane; NaN where either is NaN. The processor's own minimum gives b where a is NaN.
+#if defined(__AVX512F__)
+namespace detail {
+/// What the processor's own minimum or maximum of a and b lacks: they give b where a is NaN.
+template <class T>
+Vec<T> unless_nan(Vec<T> a, typename Vec<T>::Native chosen) {
+  if constexpr (sizeof(T) == 4) {
+    return Vec<T>(
+        _mm512_mask_mov_ps(chosen, _mm512_cmp_ps_mask(a.native, a.native, _CMP_UNORD_Q), a.native));
+  } else {
+    return Vec<T>(
+        _mm512_mask_mov_pd(chosen, _mm512_cmp_pd_mask(a.native, a.native, _CMP_UNORD_Q), a.native));
+  }
+}
+}  // namespace detail
+#endif
+
+/// The smaller lane; NaN where either is NaN.
 template <class T>
 Vec<T> minimum(Vec<T> a, Vec<T> b) {
 #if defined(__AVX512F__)
   // maskz: g++ 12 warns of the undefined operand inside the others.
   if constexpr (sizeof(T) == 4) {
-    const __m512 smaller = _mm512_maskz_min_ps(0xffff, a.native, b.native);
-    return Vec<T>(_mm512_mask_mov_ps(smaller, _mm512_cmp_ps_mask(a.native, a.native, _CMP_UNORD_Q),
-                                     a.native));
+    return detail::unless_nan(a, _mm512_maskz_min_ps(0xffff, a.native, b.native));
   } else {
-    const __m512d smaller = _mm512_maskz_min_pd(0xff, a.native, b.native);
-    return Vec<T>(_mm512_mask_mov_pd(smaller, _mm512_cmp_pd_mask(a.native, a.native, _CMP_UNORD_Q),
-                                     a.native));
+    return detail::unless_nan(a, _mm512_maskz_min_pd(0xff, a.native, b.native));
   }
 #else
   return select((a < b) | (a != a), a, b);
@@ -252,13 +264,9 @@ template <class T>
 Vec<T> maximum(Vec<T> a, Vec<T> b) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(T) == 4) {
-    const __m512 larger = _mm512_maskz_max_ps(0xffff, a.native, b.native);
-    return Vec<T>(
-        _mm512_mask_mov_ps(larger, _mm512_cmp_ps_mask(a.native, a.native, _CMP_UNORD_Q), a.native));
+    return detail::unless_nan(a, _mm512_maskz_max_ps(0xffff, a.native, b.native));
   } else {
-    const __m512d larger = _mm512_maskz_max_pd(0xff, a.native, b.native);
-    return Vec<T>(
-        _mm512_mask_mov_pd(larger, _mm512_cmp_pd_mask(a.native, a.native, _CMP_UNORD_Q), a.native));
+    return detail::unless_nan(a, _mm512_maskz_max_pd(0xff, a.native, b.native));
   }
 #else
   return select((a > b) | (a != a), a, b);
