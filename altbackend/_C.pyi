@@ -30,6 +30,9 @@ def cuda_divider(divisor: int) -> tuple[int, int, int]: ...
 def cuda_pointwise_arguments(
     data: list[int], sizes: list[int], strides: list[list[int]], scalars: list[complex]
 ) -> bytes | None: ...
+def cuda_is_contiguous(
+    pointwise_arguments: bytes, outputs: int, item_sizes: list[int], lanes: int
+) -> bool: ...
 def cuda_reduce_plan(
     input: int,
     outputs: list[int],

@@ -112,29 +112,6 @@ def kernel(
     return result
 
 
-def joined(
-    sizes: Sequence[int], strides: Sequence[Sequence[int]]
-) -> tuple[list[int], list[list[int]]]:
-    """Innermost dimension first, those of size 1 left out, neighbours that lie alike joined.
-
-    `strides` are the operands', outermost dimension first like `sizes`; 0 where one is broadcast.
-    """
-    dims = sorted(
-        (d for d in range(len(sizes)) if sizes[d] != 1),
-        key=lambda d: ([abs(s[d]) for s in strides], -d),
-    )
-    shape: list[int] = []
-    steps: list[list[int]] = [[] for _ in strides]
-    for d in dims:
-        if shape and all(k[-1] * shape[-1] == s[d] for k, s in zip(steps, strides, strict=True)):
-            shape[-1] *= sizes[d]
-            continue
-        shape.append(sizes[d])
-        for k, s in zip(steps, strides, strict=True):
-            k.append(s[d])
-    return shape, steps
-
-
 def pointwise(
     data: Sequence[int],
     sizes: Sequence[int],
@@ -142,24 +119,16 @@ def pointwise(
     scalars: Sequence[complex | float | int | bool] = (),
 ) -> PointwiseArgs:
     """Operands at the addresses `data`, outputs first, broadcast to `sizes`."""
-    shape, steps = joined(sizes, strides)
-    made = _C.cuda_pointwise_arguments(list(data), shape, steps, list(scalars))
+    # Innermost first, as TensorIterator has them; C++ joins those that lie alike.
+    dims = sorted(range(len(sizes)), key=lambda d: ([abs(s[d]) for s in strides], -d))
+    made = _C.cuda_pointwise_arguments(
+        list(data), [sizes[d] for d in dims], [[s[d] for d in dims] for s in strides], list(scalars)
+    )
     if made is None:
         raise ValueError(f"a kernel takes tensors of at most {MAX_DIMS} dimensions")
     return PointwiseArgs.from_buffer_copy(made)
 
 
 def is_contiguous(a: PointwiseArgs, outputs: int, item_sizes: Sequence[int], lanes: int) -> bool:
-    """Whether `lanes` elements of each operand can be moved at once.
-
-    They lie alike, without gaps and at aligned addresses; an input may be one number throughout.
-    """
-    if a.ndim != 1:
-        return False
-    for k, size in enumerate(item_sizes):
-        stride = a.strides[k][0]
-        if stride == 0 and k >= outputs:
-            continue
-        if stride != 1 or (a.data[k] or 0) % (size * lanes) != 0:
-            return False
-    return True
+    """Whether `lanes` elements of each operand can be moved at once."""
+    return _C.cuda_is_contiguous(bytes(a), outputs, list(item_sizes), lanes)

@@ -79,7 +79,8 @@ void map_lists(at::TensorList to, const Lists<N>& lists, const Factors& factors,
   if (alt::cuda::on_gpu()) {
     std::vector<double> each(count);
     for (size_t i = 0; i < count; ++i) each[i] = factors[i];
-    return cuda::foreach_map(Op::kNumber, to, {lists.begin(), lists.end()}, each);
+    return cuda::foreach_map(ops::foreach::Operators::number_of<Op>(), to,
+                             {lists.begin(), lists.end()}, each);
   }
   std::vector<int64_t> sizes(count);
   std::vector<std::array<Slot, N + 1>> slots(count);

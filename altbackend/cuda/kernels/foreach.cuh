@@ -23,7 +23,7 @@ ALT_FN void foreach_map(const KernelArgs& a) {
     for (int k = 0; k < inputs; ++k) x[k] = convert<A>(optim::pointer<T>(words, k)[i]);
     const A factor = static_cast<A>(__builtin_bit_cast(double, words[foreach::kFactor]));
     optim::pointer<T>(words, foreach::kResult)[i] =
-        convert<T>(ops::foreach::apply(number, x, factor));
+        convert<T>(ops::foreach::Operators::apply(number, x, factor));
   });
 }
 

@@ -6,6 +6,7 @@
 #include <torch/csrc/DynamicTypes.h>
 #include <torch/csrc/utils/pybind.h>
 
+#include <cstring>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -59,8 +60,6 @@ py::bytes bytes_of(const Arguments& arguments) {
   return {reinterpret_cast<const char*>(&arguments), sizeof(Arguments)};
 }
 
-// PointwiseArgs of operands at addresses, outputs first; sizes and strides (in elements) innermost
-// first. None where there are too many dimensions.
 /// A number of Python's; PyTorch's own conversion to a Scalar knows only the way back.
 c10::Scalar scalar_of(const py::handle& number) {
   if (py::isinstance<py::bool_>(number)) return number.cast<bool>();
@@ -70,6 +69,8 @@ c10::Scalar scalar_of(const py::handle& number) {
   return c10::complex<double>(value.real(), value.imag());
 }
 
+// PointwiseArgs of operands at addresses, outputs first; sizes and strides (in elements) innermost
+// first. None where there are too many dimensions.
 py::object pointwise_arguments(const std::vector<uintptr_t>& data, const Sizes& sizes,
                                const std::vector<Sizes>& strides, const py::list& numbers) {
   std::vector<c10::Scalar> scalars;
@@ -81,6 +82,15 @@ py::object pointwise_arguments(const std::vector<uintptr_t>& data, const Sizes& 
   PointwiseArgs arguments{};
   if (!fill_pointwise(arguments, sizes, operands, scalars)) return py::none();
   return bytes_of(arguments);
+}
+
+bool contiguous(const std::string& pointwise_arguments, int outputs,
+                const std::vector<int64_t>& item_sizes, int64_t lanes) {
+  PointwiseArgs arguments{};
+  std::memcpy(&arguments, pointwise_arguments.data(), sizeof arguments);
+  std::vector<PointwiseOperand> operands;
+  for (const int64_t size : item_sizes) operands.push_back({nullptr, nullptr, size, nullptr});
+  return is_contiguous(arguments, outputs, operands, lanes);
 }
 
 // ReduceArgs, and how they are launched. Sizes and strides (in elements) innermost first; a kept
@@ -117,6 +127,7 @@ void bind_launches(py::module_& module) {
     return std::tuple(made.divisor, made.multiplier, made.shift);
   });
   module.def("cuda_pointwise_arguments", &pointwise_arguments);
+  module.def("cuda_is_contiguous", &contiguous);
   module.def("cuda_reduce_plan", &reduce_plan);
 }
 
