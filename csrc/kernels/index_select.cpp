@@ -6,10 +6,10 @@
 // two of them write the same element and sums do not depend on how many there are.
 #include <ATen/MemoryOverlap.h>
 #include <ATen/TensorIterator.h>
-#include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
+#include <c10/core/WrapDimMinimal.h>
 
 #include <algorithm>
 #include <cstring>
@@ -90,9 +90,15 @@ void select_runs(T* out, const T* self, const Index* index, const Cut& from, int
   });
 }
 
+/// Contiguous. Indices of int32 are rare where sums are made: a copy of them costs less than every
+/// loop a second time.
+at::Tensor wide(const at::Tensor& index) {
+  return index.to(at::kLong).contiguous();
+}
+
 /// update(target, source element, k) for every index k, in order, for each column.
-template <class T, class Index, class Update>
-void update_runs(T* self, const T* source, const Index* index, const Cut& cut, int64_t count,
+template <class T, class Update>
+void update_runs(T* self, const T* source, const int64_t* index, const Cut& cut, int64_t count,
                  Update&& update) {
   // Pieces of a row narrower than a few cache lines would cost more than they share out.
   const int64_t grain = std::max<int64_t>(64, kGrain / std::max<int64_t>(1, count));
@@ -138,8 +144,8 @@ T neutral_value(std::string_view reduce) {
   return T(0);
 }
 
-template <class T, class Index>
-void reduce_runs(std::string_view reduce, T* self, const T* source, const Index* index,
+template <class T>
+void reduce_runs(std::string_view reduce, T* self, const T* source, const int64_t* index,
                  const Cut& cut, int64_t count) {
   if (reduce == "prod") {
     update_runs(self, source, index, cut, count, reductions::Multiply{});
@@ -153,8 +159,8 @@ void reduce_runs(std::string_view reduce, T* self, const T* source, const Index*
 }
 
 /// Divides every sum by how many values went into it, `included` (0 or 1) besides the source's.
-template <class T, class Index>
-void divide_by_counts(T* self, const Index* index, const Cut& cut, int64_t count,
+template <class T>
+void divide_by_counts(T* self, const int64_t* index, const Cut& cut, int64_t count,
                       int64_t included) {
   std::vector<int64_t> counts(static_cast<size_t>(cut.size), included);
   for (int64_t k = 0; k < count; ++k) {
@@ -246,7 +252,8 @@ void index_add(const at::Tensor& self, int64_t dim, const at::Tensor& index,
     check_index_in_self(index, size);
   }
   const auto values = source.contiguous();
-  const auto positions = index.contiguous();
+  const auto positions = wide(index);
+  const auto* where = positions.const_data_ptr<int64_t>();
   if (!out.is_same(self)) {
     out.copy_(self);
   }
@@ -255,16 +262,14 @@ void index_add(const at::Tensor& self, int64_t dim, const at::Tensor& index,
   }
   with_contiguous(out, [&](const at::Tensor& target) {
     const Cut cut(target, dim);
-    visit_index(positions, [&](const auto* where) {
-      visit<EveryType>(target.scalar_type(), "index_add_", [&]<class T>() {
-        using Real = opmath_t<T>;
-        const auto factor = alpha.to<Real>();
-        update_runs(
-            target.mutable_data_ptr<T>(), values.const_data_ptr<T>(), where, cut, positions.numel(),
-            [factor](T& total, T value) {
-              total = static_cast<T>(static_cast<Real>(total) + factor * static_cast<Real>(value));
-            });
-      });
+    visit<EveryType>(target.scalar_type(), "index_add_", [&]<class T>() {
+      using Real = opmath_t<T>;
+      const auto factor = alpha.to<Real>();
+      update_runs(
+          target.mutable_data_ptr<T>(), values.const_data_ptr<T>(), where, cut, positions.numel(),
+          [factor](T& total, T value) {
+            total = static_cast<T>(static_cast<Real>(total) + factor * static_cast<Real>(value));
+          });
     });
   });
 }
@@ -275,7 +280,8 @@ void index_reduce(const at::Tensor& self, int64_t dim, const at::Tensor& index,
   TORCH_WARN_ONCE("index_reduce() is in beta and the API may change at any time.");
   check_index_in_self(index, self.dim() > 0 ? self.size(dim) : 1);
   const auto values = source.contiguous();
-  const auto positions = index.contiguous();
+  const auto positions = wide(index);
+  const auto* where = positions.const_data_ptr<int64_t>();
   if (!out.is_same(self)) {
     out.copy_(self);
   }
@@ -286,19 +292,17 @@ void index_reduce(const at::Tensor& self, int64_t dim, const at::Tensor& index,
   with_contiguous(out, [&](const at::Tensor& target) {
     const Cut cut(target, dim);
     const int64_t count = positions.numel();
-    visit_index(positions, [&](const auto* where) {
-      visit<Types>(target.scalar_type(), "index_reduce", [&]<class T>() {
-        T* data = target.mutable_data_ptr<T>();
-        if (!include_self) {
-          const T neutral = neutral_value<T>(reduce);
-          update_runs(data, values.const_data_ptr<T>(), where, cut, count,
-                      [neutral](T& total, T) { total = neutral; });
-        }
-        reduce_runs(reduce, data, values.const_data_ptr<T>(), where, cut, count);
-        if (reduce == "mean") {
-          divide_by_counts(data, where, cut, count, include_self ? 1 : 0);
-        }
-      });
+    visit<Types>(target.scalar_type(), "index_reduce", [&]<class T>() {
+      T* data = target.mutable_data_ptr<T>();
+      if (!include_self) {
+        const T neutral = neutral_value<T>(reduce);
+        update_runs(data, values.const_data_ptr<T>(), where, cut, count,
+                    [neutral](T& total, T) { total = neutral; });
+      }
+      reduce_runs(reduce, data, values.const_data_ptr<T>(), where, cut, count);
+      if (reduce == "mean") {
+        divide_by_counts(data, where, cut, count, include_self ? 1 : 0);
+      }
     });
   });
 }

@@ -3,6 +3,9 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/native/ReductionType.h>
 
+#include <bit>
+#include <type_traits>
+
 #include "kernels/index_check.h"
 #include "kernels/scatter_lanes.h"
 #include "kernels/scatter_reductions.h"
@@ -10,6 +13,21 @@
 
 namespace alt::kernels {
 namespace {
+
+template <class T>
+using unsigned_t =
+    std::conditional_t<sizeof(T) == 1, uint8_t,
+                       std::conditional_t<sizeof(T) == 2, uint16_t,
+                                          std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>>;
+
+/// What moves a T: a loop a size is enough.
+template <class T>
+using bits_t = std::conditional_t<sizeof(T) <= 8, unsigned_t<T>, T>;
+
+/// What adds and multiplies as T does: integers wrap around, with a sign or without.
+template <class T>
+using wrapping_t =
+    std::conditional_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, unsigned_t<T>, T>;
 
 void check_index(const at::Tensor& index, int64_t dim, const at::Tensor& self) {
   check_index_of_dimension(index, dim, self.dim() > 0 ? self.size(dim) : 1);
@@ -64,7 +82,7 @@ void scatter_combine(const char* name, const at::Tensor& self, int64_t dim, cons
   check_index(index, dim, self);
   with_wide_sums(self, source, [&](const at::Tensor& target, const at::Tensor& values) {
     visit<AllTypesAndComplex>(target.scalar_type(), name, [&]<class T>() {
-      scatter_elements<T>(target, dim, index, values, combine);
+      scatter_elements<wrapping_t<T>>(target, dim, index, values, combine);
     });
   });
 }
@@ -103,7 +121,8 @@ void scatter_fill(const at::Tensor& self, int64_t dim, const at::Tensor& index,
                   const at::Scalar& src) {
   check_index(index, dim, self);
   visit<EveryType>(self.scalar_type(), "scatter_fill_cpu", [&]<class T>() {
-    scatter_value<T>(self, dim, index, src.to<T>(), reductions::Assign{});
+    const auto bits = std::bit_cast<bits_t<T>>(src.to<T>());
+    scatter_value(self, dim, index, bits, reductions::Assign{});
   });
 }
 
@@ -133,10 +152,11 @@ void scatter_scalar_reduce(const at::Tensor& self, const int64_t dim, const at::
   const bool half = at::isReducedFloatingType(self.scalar_type());
   const at::Tensor target = half ? self.to(at::kFloat) : self;
   visit<AllTypesAndComplex>(target.scalar_type(), "scatter_scalar_reduce_", [&]<class T>() {
+    const auto number = static_cast<wrapping_t<T>>(value.to<T>());
     if (reduce == at::native::ReductionType::PROD) {
-      scatter_value<T>(target, dim, index, value.to<T>(), reductions::Multiply{});
+      scatter_value(target, dim, index, number, reductions::Multiply{});
     } else {
-      scatter_value<T>(target, dim, index, value.to<T>(), reductions::Add{});
+      scatter_value(target, dim, index, number, reductions::Add{});
     }
   });
   if (half) {

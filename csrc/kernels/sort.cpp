@@ -17,36 +17,19 @@
 namespace alt::kernels {
 namespace {
 
-/// NaN is larger than every number.
-template <class T>
-bool is_less(T a, T b) {
-  return (!at::_isnan(a) && at::_isnan(b)) || a < b;
-}
-
-template <class T>
-bool is_greater(T a, T b) {
-  return (at::_isnan(a) && !at::_isnan(b)) || a > b;
-}
-
-/// The positions that stock's unstable sort gives.
+/// In the order that stock's unstable sort gives.
 template <class T>
 void sort_unstable(T* value, int64_t value_stride, int64_t* index, int64_t index_stride, int64_t n,
-                   bool descending) {
-  std::vector<std::pair<T, int64_t>> lane(static_cast<size_t>(n));
+                   bool descending, T* in_order) {
+  std::vector<Keyed> lane;
+  fill_keyed(value, value_stride, n, descending, lane);
+  std::sort(lane.begin(), lane.end(), by_key);
   for (int64_t k = 0; k < n; ++k) {
-    lane[static_cast<size_t>(k)] = {value[k * value_stride], k};
+    const int64_t position = lane[static_cast<size_t>(k)].second;
+    in_order[k] = value[position * value_stride];
+    index[k * index_stride] = position;
   }
-  if (descending) {
-    std::sort(lane.begin(), lane.end(),
-              [](const auto& a, const auto& b) { return is_greater(a.first, b.first); });
-  } else {
-    std::sort(lane.begin(), lane.end(),
-              [](const auto& a, const auto& b) { return is_less(a.first, b.first); });
-  }
-  for (int64_t k = 0; k < n; ++k) {
-    value[k * value_stride] = lane[static_cast<size_t>(k)].first;
-    index[k * index_stride] = lane[static_cast<size_t>(k)].second;
-  }
+  for (int64_t k = 0; k < n; ++k) value[k * value_stride] = in_order[k];
 }
 
 /// Long vectors of integers are what stock sorts by radix, which is stable.
@@ -80,7 +63,7 @@ void sort(const at::TensorBase& self, const at::TensorBase& values, const at::Te
         int64_t* index = indices.mutable_data_ptr<int64_t>() + lanes.start(indices, lane);
         sorter.sort(value, value_stride, n, descending);
         if (!keep_order && sorter.has_equal_keys()) {
-          sort_unstable(value, value_stride, index, index_stride, n, descending);
+          sort_unstable(value, value_stride, index, index_stride, n, descending, in_order);
           continue;
         }
         parallel_for(0, n, detail::kThreadedLength, [&](int64_t first, int64_t last) {

@@ -87,6 +87,24 @@ T sort_value(Key key) {
   }
 }
 
+/// A key and where its value is.
+using Keyed = std::pair<uint64_t, int64_t>;
+
+/// A lane for std::sort and its like, by the keys alone. Which of equal elements come first is then
+/// what stock, which compares values, gets of them: comparisons have the same outcomes.
+template <class T>
+void fill_keyed(const T* source, int64_t stride, int64_t n, bool descending,
+                std::vector<Keyed>& lane) {
+  const uint64_t flip = descending ? ~uint64_t{0} : 0;
+  lane.resize(static_cast<size_t>(n));
+  for (int64_t k = 0; k < n; ++k) {
+    lane[static_cast<size_t>(k)] = {uint64_t{sort_key(source[k * stride])} ^ flip, k};
+  }
+}
+inline bool by_key(const Keyed& a, const Keyed& b) {
+  return a.first < b.first;
+}
+
 namespace detail {
 
 constexpr int64_t kRadixLength = 1024;

@@ -170,32 +170,14 @@ class TopSelector {
 };
 
 /// What stock does with a lane: a heap where k is small, else a partition.
-template <class T>
-void select_as_stock(const T* source, int64_t stride, int64_t n, int64_t k, bool largest,
-                     bool sorted, std::vector<std::pair<T, int64_t>>& lane) {
-  lane.resize(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; ++i) {
-    lane[static_cast<size_t>(i)] = {source[i * stride], i};
+void select_as_stock(std::vector<Keyed>& lane, int64_t k, bool sorted) {
+  if (k * 64 <= static_cast<int64_t>(lane.size())) {
+    std::partial_sort(lane.begin(), lane.begin() + k, lane.end(), by_key);
+    return;
   }
-  const auto select = [&](auto&& before) {
-    if (k * 64 <= n) {
-      std::partial_sort(lane.begin(), lane.begin() + k, lane.end(), before);
-      return;
-    }
-    std::nth_element(lane.begin(), lane.begin() + k - 1, lane.end(), before);
-    if (sorted) {
-      std::sort(lane.begin(), lane.begin() + k - 1, before);
-    }
-  };
-  // NaN is larger than every number.
-  if (largest) {
-    select([](const auto& a, const auto& b) {
-      return (at::_isnan(a.first) && !at::_isnan(b.first)) || a.first > b.first;
-    });
-  } else {
-    select([](const auto& a, const auto& b) {
-      return (!at::_isnan(a.first) && at::_isnan(b.first)) || a.first < b.first;
-    });
+  std::nth_element(lane.begin(), lane.begin() + k - 1, lane.end(), by_key);
+  if (sorted) {
+    std::sort(lane.begin(), lane.begin() + k - 1, by_key);
   }
 }
 
@@ -224,7 +206,7 @@ void topk(const at::Tensor& self, int64_t k, int64_t dim, bool largest, bool sor
     using Entry = typename TopSelector<T>::Entry;
     parallel_for(0, lanes.count(), lane_grain(n, 4096), [&](int64_t begin, int64_t end) {
       std::vector<typename TopSelector<T>::Word> chosen;
-      std::vector<std::pair<T, int64_t>> entries;
+      std::vector<Keyed> entries;
       bool distinct = in_order && n <= int64_t{std::numeric_limits<uint32_t>::max()};
       for (int64_t lane = begin; lane < end; ++lane) {
         const T* source = self.const_data_ptr<T>() + lanes.start(self, lane);
@@ -244,10 +226,12 @@ void topk(const at::Tensor& self, int64_t k, int64_t dim, bool largest, bool sor
           }
           continue;
         }
-        select_as_stock(source, stride, n, k, largest, sorted, entries);
+        fill_keyed(source, stride, n, /*descending=*/largest, entries);
+        select_as_stock(entries, k, sorted);
         for (int64_t i = 0; i < k; ++i) {
-          value[i * value_stride] = entries[static_cast<size_t>(i)].first;
-          index[i * index_stride] = entries[static_cast<size_t>(i)].second;
+          const int64_t position = entries[static_cast<size_t>(i)].second;
+          value[i * value_stride] = source[position * stride];
+          index[i * index_stride] = position;
         }
       }
     });

@@ -3,9 +3,9 @@
 // All are runs of equal neighbours: of the tensor as it lies, or of its elements (rows) in sorted
 // order. NaN equals nothing, not even NaN.
 #include <ATen/NumericUtils.h>
-#include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <c10/core/WrapDimMinimal.h>
 
 #include <algorithm>
 #include <numeric>
@@ -147,15 +147,34 @@ UniqueResult unique_flat(const char* name, const at::Tensor& self, bool sort, bo
   return result;
 }
 
-/// Lexicographic order of two rows.
+/// Lexicographic order of rows of a dtype, by calls: a sort for each dtype would be large.
+struct RowOrder {
+  using Compare = bool (*)(const char* a, const char* b, int64_t width);
+  Compare less, equal;
+};
+
 template <class T>
-bool row_less(const T* a, const T* b, int64_t width) {
+bool row_less(const char* row_a, const char* row_b, int64_t width) {
+  const auto *a = reinterpret_cast<const T*>(row_a), *b = reinterpret_cast<const T*>(row_b);
   for (int64_t i = 0; i < width; ++i) {
     if (a[i] != b[i]) {
       return a[i] < b[i];
     }
   }
   return false;
+}
+
+template <class T>
+bool row_equal(const char* row_a, const char* row_b, int64_t width) {
+  const auto *a = reinterpret_cast<const T*>(row_a), *b = reinterpret_cast<const T*>(row_b);
+  return std::equal(a, a + width, b);
+}
+
+RowOrder row_order(at::ScalarType dtype) {
+  RowOrder order{};
+  visit<AllTypesAndHalf>(dtype, "unique_dim",
+                         [&]<class T>() { order = {row_less<T>, row_equal<T>}; });
+  return order;
 }
 
 UniqueResult unique_along(const at::Tensor& self, int64_t dim, bool sort, bool return_inverse,
@@ -181,28 +200,26 @@ UniqueResult unique_along(const at::Tensor& self, int64_t dim, bool sort, bool r
   const auto rows = self.moveaxis(dim, 0).contiguous();
   const int64_t n = sizes[dim];
   const int64_t width = rows.numel() / n;
-  UniqueResult result;
-  visit<AllTypesAndHalf>(self.scalar_type(), "unique_dim", [&]<class T>() {
-    const T* data = rows.const_data_ptr<T>();
-    std::vector<int64_t> order(static_cast<size_t>(n));
-    std::iota(order.begin(), order.end(), 0);
-    if (sort) {
-      std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-        return row_less(data + a * width, data + b * width, width);
+  const RowOrder compare = row_order(self.scalar_type());
+  const auto* data = static_cast<const char*>(rows.const_data_ptr());
+  const int64_t bytes = width * rows.element_size();
+  std::vector<int64_t> order(static_cast<size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  if (sort) {
+    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+      return compare.less(data + a * bytes, data + b * bytes, width);
+    });
+  }
+  Runs runs = find_runs(
+      n, self, return_inverse, return_counts, [&](int64_t k) { return order[k]; },
+      [&](int64_t a, int64_t b) {
+        return compare.equal(data + a * bytes, data + b * bytes, width);
       });
-    }
-    Runs runs = find_runs(
-        n, self, return_inverse, return_counts, [&](int64_t k) { return order[k]; },
-        [&](int64_t a, int64_t b) {
-          return std::equal(data + a * width, data + (a + 1) * width, data + b * width);
-        });
-    const auto count = static_cast<int64_t>(runs.representatives.size());
-    auto kept = at::empty({count}, options);
-    std::copy(runs.representatives.begin(), runs.representatives.end(),
-              kept.mutable_data_ptr<int64_t>());
-    result = {rows.index_select(0, kept).moveaxis(0, dim), runs.inverse, runs.counts};
-  });
-  return result;
+  const auto count = static_cast<int64_t>(runs.representatives.size());
+  auto kept = at::empty({count}, options);
+  std::copy(runs.representatives.begin(), runs.representatives.end(),
+            kept.mutable_data_ptr<int64_t>());
+  return {rows.index_select(0, kept).moveaxis(0, dim), runs.inverse, runs.counts};
 }
 
 }  // namespace

@@ -64,11 +64,14 @@ void convert_strided(void* dst, int64_t dst_stride, const void* src, int64_t src
     std::fill_n(static_cast<To*>(dst), n, c10::convert<To, From>(*static_cast<const From*>(src)));
     return;
   }
-  if (src_stride == 2 * sizeof(From) && dst_stride == sizeof(To)) {  // as of a complex's real part
-    for (int64_t i = 0; i < n; ++i) {
-      static_cast<To*>(dst)[i] = c10::convert<To, From>(static_cast<const From*>(src)[2 * i]);
+  if constexpr (std::is_floating_point_v<From> || std::is_same_v<To, From>) {
+    // As of a complex's real part.
+    if (src_stride == 2 * sizeof(From) && dst_stride == sizeof(To)) {
+      for (int64_t i = 0; i < n; ++i) {
+        static_cast<To*>(dst)[i] = c10::convert<To, From>(static_cast<const From*>(src)[2 * i]);
+      }
+      return;
     }
-    return;
   }
 #pragma GCC unroll 8
   for (int64_t i = 0; i < n; ++i) {
@@ -77,7 +80,7 @@ void convert_strided(void* dst, int64_t dst_stride, const void* src, int64_t src
   }
 }
 
-/// For dtypes that few convert: a loop a pair, where the others have four, most of them unrolled.
+/// For pairs that few convert: a loop a pair, where the others have four, most of them unrolled.
 template <class To, class From>
 void convert_each(void* dst, int64_t dst_stride, const void* src, int64_t src_stride, int64_t n) {
   auto* to = static_cast<char*>(dst);
@@ -96,9 +99,14 @@ constexpr bool is_one_of(TypeList<Ts...>) {
 using RareTypes = concat_t<concat_t<Float8Types, BarebonesUnsignedTypes>,
                            TypeList<int8_t, int16_t, c10::complex<at::Half>>>;
 
+/// Complex numbers are made of floating-point ones.
+template <class A, class B>
+constexpr bool is_rare = is_one_of<A>(RareTypes{}) ||
+                         (is_one_of<A>(ComplexTypes{}) && !is_one_of<B>(FloatingAndComplexTypes{}));
+
 template <class To, class From>
 constexpr ConvertFunction conversion() {
-  constexpr bool rare = is_one_of<To>(RareTypes{}) || is_one_of<From>(RareTypes{});
+  constexpr bool rare = is_rare<To, From> || is_rare<From, To>;
   if constexpr (rare && !std::is_same_v<To, From>) {
     return convert_each<To, From>;
   } else {
