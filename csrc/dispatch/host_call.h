@@ -8,8 +8,6 @@
 #pragma once
 
 #include <ATen/TensorIterator.h>
-#include <ATen/core/IListRef.h>
-#include <ATen/core/List.h>
 #include <ATen/core/Tensor.h>
 #include <c10/core/Storage.h>
 
@@ -23,6 +21,11 @@
 #include "dispatch/counters.h"
 #include "runtime/cuda/engine.h"
 #include "runtime/cuda/no_kernel.h"
+
+namespace c10 {
+template <class T>
+class List;
+}
 
 namespace alt {
 

@@ -13,7 +13,6 @@
 #include <ATen/ops/neg.h>
 #include <ATen/ops/zero_native.h>
 #include <c10/core/Scalar.h>
-#include <torch/library.h>
 
 #include <algorithm>
 #include <cstring>
@@ -312,12 +311,3 @@ at::Tensor& zero_(at::Tensor& self) {
 }
 
 }  // namespace alt::kernels
-
-// copy_from reads the lazy bits itself. Left to torch's conjugate fallback, which materialises its
-// operands by copying them, a copy would call itself until the stack ends.
-TORCH_LIBRARY_IMPL(aten, Conjugate, m) {
-  m.impl("_copy_from", torch::CppFunction::makeFallthrough());
-}
-TORCH_LIBRARY_IMPL(aten, Negative, m) {
-  m.impl("_copy_from", torch::CppFunction::makeFallthrough());
-}

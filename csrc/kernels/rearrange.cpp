@@ -1,12 +1,13 @@
 // flip, roll, repeat_interleave, the shuffles of pixels and channels, and triangles: elements move.
 // And the gradient of unfold, which adds them up.
 #include <ATen/TensorIterator.h>
-#include <ATen/WrapDimUtils.h>
+#include <ATen/core/IListRef.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/PixelShuffle.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <c10/core/WrapDimMinimal.h>
 
 #include <algorithm>
 #include <array>

@@ -9,6 +9,7 @@
 // The columns of GRU's gate gradients are new (of its input part), reset, update, new (of its
 // hidden part), so that the hidden weight's three are neighbours and the input weight's reset and
 // update are.
+#include <ATen/core/IListRef.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>

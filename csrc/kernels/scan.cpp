@@ -5,11 +5,11 @@
 // memory, neighbouring lanes are scanned together, one running value for each, so that memory is
 // read in order. float accumulates in double and half types in float, as in stock.
 #include <ATen/NumericUtils.h>
-#include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/Resize.h>
 #include <ATen/native/cpu/LogAddExp.h>
 #include <ATen/ops/empty_like.h>
+#include <c10/core/WrapDimMinimal.h>
 
 #include <algorithm>
 #include <array>

@@ -4,10 +4,10 @@
 // these are stock's: quickselect with a median of three, the first of equals, a sort of pairs.
 #include <ATen/MemoryOverlap.h>
 #include <ATen/NumericUtils.h>
-#include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
+#include <c10/core/WrapDimMinimal.h>
 
 #include <algorithm>
 #include <limits>

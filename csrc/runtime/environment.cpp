@@ -52,7 +52,7 @@ constexpr Choice<Engine> kEngines[] = {
     {"auto", Engine::kAuto}, {"host", Engine::kHost}, {"cuda", Engine::kCuda}};
 
 // A device index is an int8_t.
-constexpr int kMostDevices = std::numeric_limits<int8_t>::max();
+constexpr int kLargestDeviceCount = std::numeric_limits<int8_t>::max();
 constexpr int kMostThreads = 1024;
 
 struct Variable {
@@ -63,7 +63,7 @@ struct Variable {
 constexpr Variable kVariables[] = {
     {"ALT_DEVICE_COUNT",
      [](const std::string& name, const std::string& value, Environment& into) {
-       into.device_count = parse_count(name, value, kMostDevices);
+       into.device_count = parse_count(name, value, kLargestDeviceCount);
      }},
     {"ALT_NUM_THREADS",
      [](const std::string& name, const std::string& value, Environment& into) {
