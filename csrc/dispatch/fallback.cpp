@@ -249,8 +249,8 @@ TORCH_LIBRARY_IMPL(_, PrivateUse1, m) {
   m.fallback(torch::CppFunction::makeFromBoxedFunction<&cpu_fallback>());
 }
 
-// Our _copy_from reads the lazy bits itself. Left to torch's conjugate fallback, which materialises its
-// operands by copying them, a copy would call itself until the stack ends.
+// Our _copy_from reads the lazy bits itself. Left to torch's conjugate fallback, which materialises
+// its operands by copying them, a copy would call itself until the stack ends.
 TORCH_LIBRARY_IMPL(aten, Conjugate, m) {
   m.impl("_copy_from", torch::CppFunction::makeFallthrough());
 }

@@ -166,6 +166,24 @@ class Pass {
     return to;
   }
 
+  // A panel's products of the input and of the state, some rows at a time: deliver(r, sums) gets
+  // a row's, a vector for each column of gates.
+  template <class Deliver>
+  void multiply_both(int64_t direction, int64_t panel, int64_t rows, const T* x, const T* state,
+                     Deliver&& deliver) const {
+    const int64_t most = blas::block_rows(groups_), blocks = (rows + most - 1) / most;
+    const auto nothing = [](int64_t, int64_t) {};
+    alignas(64) std::array<T, blas::kAccumulators * kBlockColumns> sums;
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t begin = block * rows / blocks, count = (block + 1) * rows / blocks - begin;
+      packed_input_[direction].multiply(panel, count, {x + begin * shape_.input, shape_.input},
+                                        target_in(sums.data(), false), nothing);
+      packed_[direction].multiply(panel, count, {state + begin * shape_.hidden, shape_.hidden},
+                                  target_in(sums.data(), true), nothing);
+      for (int64_t r = 0; r < count; ++r) deliver(begin + r, sums.data() + r * kBlockColumns);
+    }
+  }
+
   // The recurrent product of the only step.
   void multiply_state(const T* weight, int64_t direction) const {
     const int64_t hidden = shape_.hidden, rows = steps_.total, stride = columns * hidden;
@@ -212,25 +230,15 @@ class Pass {
     for (int64_t panel = 0; !packed_.empty() && panel * width_ < hidden; ++panel) {
       const int64_t first_unit = panel * width_, end_unit = std::min(first_unit + width_, hidden);
       if (!gates_) {
-        const int64_t most = blas::block_rows(groups_), blocks = (rows + most - 1) / most;
-        alignas(64) std::array<T, blas::kAccumulators * kBlockColumns> block;
-        for (int64_t b = 0; b < blocks; ++b) {
-          const int64_t begin = b * rows / blocks, count = (b + 1) * rows / blocks - begin;
-          const auto nothing = [](int64_t, int64_t) {};
-          packed_input_[direction].multiply(panel, count,
-                                            {x_ + (first + begin) * shape_.input, shape_.input},
-                                            target_in(block.data(), false), nothing);
-          packed_[direction].multiply(panel, count, {state + begin * hidden, hidden},
-                                      target_in(block.data(), true), nothing);
-          for (int64_t r = 0; r < count; ++r) {
-            Row<T> now = row(begin + r);
-            now.gate_stride = Vec<T>::size;
-            for_lanes<T>(first_unit, end_unit, [&](int64_t i, auto lanes) {
-              now.gates = block.data() + r * kBlockColumns - i;
-              activate<T, kind>(now, hidden, i, lanes);
-            });
-          }
-        }
+        const T* x = x_ + first * shape_.input;
+        multiply_both(direction, panel, rows, x, state, [&](int64_t r, T* sums) {
+          Row<T> now = row(r);
+          now.gate_stride = Vec<T>::size;
+          for_lanes<T>(first_unit, end_unit, [&](int64_t i, auto lanes) {
+            now.gates = sums - i;
+            activate<T, kind>(now, hidden, i, lanes);
+          });
+        });
         continue;
       }
       packed_[direction].multiply(panel, rows, {state, hidden}, target(panel, gates),

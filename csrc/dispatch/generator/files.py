@@ -25,10 +25,7 @@ OURS = ("ops/", "loops/", "dispatch/")
 def include_lines(rows: list[Emitted]) -> str:
     headers = sorted(set(itertools.chain.from_iterable(r.includes for r in rows)))
     return "".join(
-        f'#include "{h}"\n'
-        if h.startswith(OURS)
-        else f"#include <{h}>\n"
-        for h in headers
+        f'#include "{h}"\n' if h.startswith(OURS) else f"#include <{h}>\n" for h in headers
     )
 
 
