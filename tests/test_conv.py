@@ -16,6 +16,8 @@ from agreement import (
 )
 from torch import nn
 
+import altbackend
+
 CASES = 60
 
 
@@ -159,6 +161,43 @@ def test_channels_last(channels, dtype):
     assert_agrees(F.conv3d, volume, w[:, :, None], factor=4)
 
 
+# Of float, 3x3 and stride 1, with channels and places enough for Winograd's transform.
+WINOGRAD = [
+    ((2, 20, 13, 11), (40, 20), {"padding": 0}),  # partial vectors, an odd number of places
+    ((2, 70, 16, 15), (33, 70), {"padding": 2}),  # several ranges of channels
+    ((9, 130, 6, 6), (140, 130), {"padding": 1}),  # several images a block, several panels
+    ((1, 32, 5, 700), (32, 32), {"padding": (1, 2)}),  # rows of tiles cut into blocks
+    ((2, 48, 40, 42), (96, 24), {"padding": 1, "groups": 2}),
+    ((4, 24, 33, 31), (80, 24), {"padding": 1}),  # a weight that is transformed once
+]
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(("image", "channels", "keywords"), WINOGRAD)
+def test_winograd_is_as_accurate(image, channels, keywords, last):
+    torch.manual_seed(0)
+    weight = (*channels, 3, 3)
+    x, w, b = torch.randn(image), torch.randn(weight) / (9 * channels[1]) ** 0.5, torch.randn(1)
+    if last:
+        x, w = (t.contiguous(memory_format=torch.channels_last) for t in (x, w))
+    b = b.expand(channels[0])
+
+    def run(*operands: torch.Tensor) -> list[torch.Tensor]:
+        leaves = [t.detach().requires_grad_() for t in operands]
+        y = F.conv2d(*leaves, **keywords)
+        torch.manual_seed(1)
+        grad = torch.randn(y.shape).to(y)
+        back = F.conv_transpose2d(grad, leaves[1], **keywords)
+        grads = torch.autograd.grad(y, leaves, grad)
+        return [t.detach().double().cpu() for t in (y, back, *grads)]
+
+    exact = run(x.double(), w.double(), b.double())
+    with altbackend.no_fallback():
+        ours = run(*(t.to("alt") for t in (x, w, b)))
+    for result, expected in zip(ours, exact, strict=True):
+        assert (result - expected).abs().max() < 2e-6 * expected.abs().max()
+
+
 def test_double_backward():
     x = torch.randn(2, 4, 6, 6, dtype=torch.float64, requires_grad=True)
     w = torch.randn(6, 2, 3, 3, dtype=torch.float64, requires_grad=True)
@@ -224,6 +263,7 @@ def run_with_threads(count: int, run: Callable[[], list[torch.Tensor]]) -> list[
         ((5, 24, 20, 20), (40, 24, 3, 3), {"padding": 1}),  # by channels
         ((30, 70, 3, 3), (70, 70, 3, 3), {"padding": 1}),  # several images at once
         ((4, 30, 9, 9), (30, 1, 3, 3), {"groups": 30, "stride": 2}),
+        *((image, (*channels, 3, 3), keywords) for image, channels, keywords in WINOGRAD),
     ],
 )
 def test_bits_do_not_depend_on_threads(image, weight, keywords):

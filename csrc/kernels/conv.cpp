@@ -1,10 +1,11 @@
 // convolution_overrideable and its backward: 1 to 3 spatial dimensions, transposed or not.
 //
 // PyTorch's front-end has checked shapes, batched the input and padded "same" before it calls.
-// Floating types go to the matrix core (conv_gemm.cpp) or the direct kernel (conv_direct.cpp), half
-// types being converted where they are packed, integers to the loops of conv_loops.cpp. A
-// channels_last input or weight gives channels_last results, as in stock. The CUDA engine takes
-// part where images are convolved, behind the same checks (kernels/cuda/conv.h).
+// Floating types go to the matrix core (conv_gemm.cpp), the direct kernel (conv_direct.cpp) or, of
+// float, to Winograd's transform (conv_winograd.cpp), half types being converted where they are
+// packed; integers go to the loops of conv_loops.cpp. A channels_last input or weight gives
+// channels_last results, as in stock. The CUDA engine takes part where images are convolved, behind
+// the same checks (kernels/cuda/conv.h).
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -13,6 +14,7 @@
 #include <optional>
 #include <sstream>
 #include <tuple>
+#include <type_traits>
 
 #include "kernels/conv.h"
 #include "kernels/cuda/conv.h"
@@ -160,7 +162,10 @@ void convolve(const conv::Geometry& geometry, bool transposed, const Tensor& sou
     const bool direct = conv::is_direct(geometry, transposed, Vec<opmath_t<S>>::size);
     const Tensor x = direct ? with_rows(source) : readable(source);
     const Tensor y = direct && !out.is_contiguous() ? at::empty(out.sizes(), out.options()) : out;
-    const auto loop = direct ? conv::convolve_direct<S> : conv::convolve<S>;
+    auto loop = direct ? conv::convolve_direct<S> : conv::convolve<S>;
+    if constexpr (std::is_same_v<S, float>) {
+      if (!direct && conv::is_winograd(geometry, transposed)) loop = conv::convolve_winograd<S>;
+    }
     loop(geometry, transposed, x.const_data_ptr<S>(), layout_of(x), w.const_data_ptr<S>(),
          {w.stride(0), w.stride(1), w.stride(-1)},
          bias.defined() ? bias.const_data_ptr<S>() : nullptr, y.mutable_data_ptr<S>(),
@@ -191,7 +196,12 @@ void convolve_to_weight(const conv::Geometry& geometry, const Tensor& large, con
                                   small.is_contiguous(at::MemoryFormat::ChannelsLast3d));
     const Tensor x = direct ? with_rows(large) : readable(large);
     const Tensor y = last ? small : small.contiguous();
-    const auto loop = direct ? conv::convolve_to_weight_direct<S> : conv::convolve_to_weight<S>;
+    auto loop = direct ? conv::convolve_to_weight_direct<S> : conv::convolve_to_weight<S>;
+    if constexpr (std::is_same_v<S, float>) {
+      if (!direct && conv::is_winograd_to_weight(geometry)) {
+        loop = conv::convolve_to_weight_winograd<S>;
+      }
+    }
     loop(geometry, x.const_data_ptr<S>(), layout_of(x), y.const_data_ptr<S>(),
          dense_layout(geometry, last), out.mutable_data_ptr<S>(),
          {out.stride(0), out.stride(1), out.stride(-1)});

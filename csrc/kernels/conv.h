@@ -80,6 +80,23 @@ void convolve_to_weight(const Geometry& geometry, const S* large, const Layout& 
                         const S* small, const Layout& small_layout, S* weight,
                         const WeightLayout& weight_layout);
 
+/// Whether they are better done by Winograd's transform (conv_winograd.h).
+bool is_winograd(const Geometry& geometry, bool transposed);
+bool is_winograd_to_weight(const Geometry& geometry);
+
+/// The same then, of float.
+template <class S>
+void convolve_winograd(const Geometry& geometry, bool transposed, const S* source,
+                       const Layout& source_layout, const S* weight,
+                       const WeightLayout& weight_layout, const S* bias, S* target,
+                       const Layout& target_layout);
+
+template <class S>
+void convolve_to_weight_winograd(const Geometry& geometry, const S* large,
+                                 const Layout& large_layout, const S* small,
+                                 const Layout& small_layout, S* weight,
+                                 const WeightLayout& weight_layout);
+
 /// Whether it is better done with places as lanes (conv_direct.cpp), of which a vector has `lanes`.
 bool is_direct(const Geometry& geometry, bool transposed, int64_t lanes);
 

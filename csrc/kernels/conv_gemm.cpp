@@ -53,37 +53,6 @@ void pack_weights(const Plan& plan, int64_t weight_groups, const Panels<T>& pane
   });
 }
 
-/// A tile [places][width] into the channels from `target` on.
-template <class S, class T>
-void deliver(const T* tile, int64_t places, int64_t width, int64_t channels, const T* bias,
-             S* target, const Layout& layout) {
-  constexpr int side = Vec<T>::size;
-  if (layout.is_channels_last()) {
-    for (int64_t p = 0; p < places; ++p) {
-      for_lanes<T>(0, channels, [&](int64_t c, auto lanes) {
-        store_lanes<S>(Vec<T>::load(tile + p * width + c) + Vec<T>::load(bias + c),
-                       target + p * layout.place[2] + c, lanes);
-      });
-    }
-    return;
-  }
-  for (int64_t c = 0; c < channels; c += side) {
-    const Vec<T> addend = Vec<T>::load(bias + c);
-    const int64_t count = std::min<int64_t>(channels - c, side);
-    for_lanes<T>(0, places, [&](int64_t p, auto lanes) {
-      const int64_t last = places - p - 1;
-      Vec<T> square[side];
-      for (int64_t i = 0; i < side; ++i) {
-        square[i] = Vec<T>::load(tile + (p + std::min(i, last)) * width + c) + addend;
-      }
-      blas::transpose<T>(square);
-      for (int64_t i = 0; i < count; ++i) {
-        store_lanes<S>(square[i], target + (c + i) * layout.channel + p, lanes);
-      }
-    });
-  }
-}
-
 /// A convolution of one element each has no rows: its image is a line, if its memory is.
 std::pair<Geometry, Layout> flat(Geometry geometry, Layout source) {
   const Extent& size = geometry.large;
@@ -139,13 +108,7 @@ void convolve(const Geometry& original, bool transposed, const S* source,
   T* const packed = memory.data();
   T* const packed_bias = packed + geometry.groups * panels.count * panel_size;
   pack_weights(plan, geometry.groups, panels, transposed, weight, weight_layout, packed);
-  for (int64_t group = 0; group < geometry.groups; ++group) {
-    for (int64_t c = 0; c < panels.count * panels.width; ++c) {
-      packed_bias[group * panels.count * panels.width + c] =
-          bias && c < plan.target_channels ? static_cast<T>(bias[group * plan.target_channels + c])
-                                           : T(0);
-    }
-  }
+  pack_bias(panels, geometry.groups, plan.target_channels, bias, packed_bias);
 
   // Small images come several at once, for what their panels cost; where blocks are too few for the
   // threads, their panels are shared out too.

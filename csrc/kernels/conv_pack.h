@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/conv_block.h"
 #include "kernels/conv_plan.h"
 #include "kernels/gemm_panels.h"
 
@@ -191,6 +192,74 @@ void pack_weight(const Plan& plan, const S* weight, int64_t lane_stride, int64_t
         Vec<T>::load(row + i).store(to + (rows[t] + c) * width + i);
       }
     }
+  }
+}
+
+/// The bias of all panels, zero where there is none.
+template <class S, class T>
+void pack_bias(const Panels<T>& panels, int64_t groups, int64_t targets, const S* bias, T* to) {
+  const int64_t lanes = panels.count * panels.width;
+  for (int64_t group = 0; group < groups; ++group) {
+    for (int64_t c = 0; c < lanes; ++c) {
+      to[group * lanes + c] =
+          bias && c < targets ? static_cast<T>(bias[group * targets + c]) : T(0);
+    }
+  }
+}
+
+/// A tile [places][width] into the channels from `target` on.
+template <class S, class T>
+void deliver(const T* tile, int64_t places, int64_t width, int64_t channels, const T* bias,
+             S* target, const Layout& layout) {
+  constexpr int side = Vec<T>::size;
+  if (layout.is_channels_last()) {
+    for (int64_t p = 0; p < places; ++p) {
+      for_lanes<T>(0, channels, [&](int64_t c, auto lanes) {
+        store_lanes<S>(Vec<T>::load(tile + p * width + c) + Vec<T>::load(bias + c),
+                       target + p * layout.place[2] + c, lanes);
+      });
+    }
+    return;
+  }
+  for (int64_t c = 0; c < channels; c += side) {
+    const Vec<T> addend = Vec<T>::load(bias + c);
+    const int64_t count = std::min<int64_t>(channels - c, side);
+    for_lanes<T>(0, places, [&](int64_t p, auto lanes) {
+      const int64_t last = places - p - 1;
+      Vec<T> square[side];
+      for (int64_t i = 0; i < side; ++i) {
+        square[i] = Vec<T>::load(tile + (p + std::min(i, last)) * width + c) + addend;
+      }
+      blas::transpose<T>(square);
+      for (int64_t i = 0; i < count; ++i) {
+        store_lanes<S>(square[i], target + (c + i) * layout.channel + p, lanes);
+      }
+    });
+  }
+}
+
+/// Rows [begin, end) of the tables of all slices, added and transposed, to the weight's gradient:
+/// of one panel, whose rows in a table begin at `table`, the tables being `stride` apart.
+template <class S, class T>
+void deliver_rows(const T* table, int64_t slices, int64_t stride, int64_t width, int64_t begin,
+                  int64_t end, int64_t channels, S* weight, int64_t channel_stride) {
+  constexpr int64_t side = Vec<T>::size;
+  for (int64_t first = 0; first < channels; first += side) {
+    const int64_t count = std::min(channels - first, side);
+    for_lanes<T>(begin, end, [&](int64_t k, auto lanes) {
+      Vec<T> square[side];
+      for (int64_t i = 0; i < side; ++i) {
+        const T* const row = table + std::min(k + i, end - 1) * width + first;
+        square[i] = Vec<T>::load(row);
+        for (int64_t slice = 1; slice < slices; ++slice) {
+          square[i] += Vec<T>::load(row + slice * stride);
+        }
+      }
+      blas::transpose<T>(square);
+      for (int64_t i = 0; i < count; ++i) {
+        store_lanes<S>(square[i], weight + (first + i) * channel_stride + k, lanes);
+      }
+    });
   }
 }
 

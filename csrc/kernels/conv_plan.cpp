@@ -3,18 +3,18 @@
 #include <algorithm>
 
 namespace alt::kernels::conv {
+
+int64_t spread(int64_t elements) {
+  constexpr int64_t line = 16;
+  return (divide_up(elements, line) | 1) * line;
+}
+
 namespace {
 
 constexpr size_t kMostClasses = 8;
 constexpr int64_t kPaddingWorthPhases = 50;
 // Phases at the border have few rows, and their taps are no range: it takes channels to pay.
 constexpr int64_t kChannelsWorthPhases = 16;
-
-/// An odd number of cache lines, for elements a power of two apart share a set of the cache.
-int64_t spread(int64_t elements) {
-  constexpr int64_t line = 16;
-  return (divide_up(elements, line) | 1) * line;
-}
 
 Layout window_layout(const Extent& extent, int64_t channels, bool channels_last) {
   if (!channels_last) {

@@ -28,6 +28,9 @@
 
 namespace alt::kernels::conv {
 
+/// An odd number of cache lines, for elements a power of two apart share a set of the cache.
+int64_t spread(int64_t elements);
+
 struct Axis {
   Axis(const Geometry& geometry, int dimension, bool transposed, bool split_borders);
 

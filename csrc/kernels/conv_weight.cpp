@@ -47,31 +47,6 @@ void pack_places(const S* small, const Layout& layout, int64_t places, int64_t c
   }
 }
 
-/// Rows [begin, end) of the tables of all slices, added and transposed, to the weight's gradient:
-/// of one panel, whose rows in a table begin at `table`, the tables being `stride` apart.
-template <class S, class T>
-void deliver_rows(const T* table, int64_t slices, int64_t stride, int64_t width, int64_t begin,
-                  int64_t end, int64_t channels, S* weight, int64_t channel_stride) {
-  constexpr int64_t side = Vec<T>::size;
-  for (int64_t first = 0; first < channels; first += side) {
-    const int64_t count = std::min(channels - first, side);
-    for_lanes<T>(begin, end, [&](int64_t k, auto lanes) {
-      Vec<T> square[side];
-      for (int64_t i = 0; i < side; ++i) {
-        const T* const row = table + std::min(k + i, end - 1) * width + first;
-        square[i] = Vec<T>::load(row);
-        for (int64_t slice = 1; slice < slices; ++slice) {
-          square[i] += Vec<T>::load(row + slice * stride);
-        }
-      }
-      blas::transpose<T>(square);
-      for (int64_t i = 0; i < count; ++i) {
-        store_lanes<S>(square[i], weight + (first + i) * channel_stride + k, lanes);
-      }
-    });
-  }
-}
-
 /// What each row, an element of the weight of one channel in the order of memory, sees of a window.
 std::vector<int32_t> row_offsets(const Plan& plan, bool taps_first) {
   std::vector<int32_t> result;

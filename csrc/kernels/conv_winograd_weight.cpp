@@ -1,0 +1,238 @@
+// Winograd's gradient of a convolution's weight (conv_winograd.h).
+//
+// Loops: ranges of large channels (128), panels of small ones (up to four vectors), blocks of tiles
+// whose two transformed images stay in the second-level cache, the 16 products, blocks of six large
+// channels, and in the registers the tiles of the block. Sums stay in a table
+// [product][large channel][lane] for all blocks that one thread adds up. Where ranges and panels
+// are too few for the threads, the blocks are cut into slices with a table each, which are added in
+// their order at the end. Blocks and slices follow from the sizes alone, so the sums do too.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "kernels/conv_winograd.h"
+#include "kernels/scratch.h"
+#include "runtime/thread_pool.h"
+
+namespace alt::kernels::conv {
+namespace {
+
+using namespace winograd;
+
+constexpr int64_t kChannelsAtOnce = 128, kMostTiles = 56, kUnitsWanted = 8;
+constexpr int64_t kChannelsDelivered = 16;
+
+/// A dy A' of rows x columns tiles of a patch, to[tile * pitch] of each product.
+template <class T>
+void transform_gradient(const T* patch, int64_t rows, int64_t columns, T* to, int64_t stride,
+                        int64_t pitch) {
+  using V = Vec<T>;
+  const int64_t line = columns * kStep * V::size;
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* from = patch + r * kStep * line;
+    for (int64_t c = 0; c < columns; ++c, from += kStep * V::size, to += pitch) {
+      V t[kSide][kStep];
+#pragma GCC unroll 2
+      for (int j = 0; j < kStep; ++j) {
+        const V a = V::load(from + j * V::size), b = V::load(from + line + j * V::size);
+        t[0][j] = a;
+        t[1][j] = a + b;
+        t[2][j] = a - b;
+        t[3][j] = -b;
+      }
+#pragma GCC unroll 4
+      for (int i = 0; i < kSide; ++i) {
+        T* const row = to + i * kSide * stride;
+        t[i][0].store(row);
+        (t[i][0] + t[i][1]).store(row + stride);
+        (t[i][0] - t[i][1]).store(row + 2 * stride);
+        (-t[i][1]).store(row + 3 * stride);
+      }
+    }
+  }
+}
+
+/// G' u G of the sums of the slices: to[tap * tap_stride + lane].
+template <class T>
+void transform_sums(const T* table, int64_t slices, int64_t slice_stride, int64_t stride,
+                    int64_t width, T* to, int64_t tap_stride) {
+  using V = Vec<T>;
+  const V half(T(0.5));
+  const auto each = [&](const V& a, const V& b, const V& c, const V& d) {
+    const V sum = (b + c) * half;
+    return std::array<V, 3>{a + sum, (b - c) * half, sum + d};
+  };
+  for (int64_t lane = 0; lane < width; lane += V::size) {
+    const auto sum = [&](int64_t product) {
+      V result = V::load(table + product * stride + lane);
+      for (int64_t slice = 1; slice < slices; ++slice) {
+        result += V::load(table + slice * slice_stride + product * stride + lane);
+      }
+      return result;
+    };
+    std::array<V, 3> columns[kSide];
+    for (int64_t x = 0; x < kSide; ++x) {
+      columns[x] = each(sum(x), sum(kSide + x), sum(2 * kSide + x), sum(3 * kSide + x));
+    }
+    for (int64_t y = 0; y < 3; ++y) {
+      const std::array<V, 3> row = each(columns[0][y], columns[1][y], columns[2][y], columns[3][y]);
+      for (int64_t x = 0; x < 3; ++x) row[x].store(to + (y * 3 + x) * tap_stride + lane);
+    }
+  }
+}
+
+/// What is common to the units of a call.
+template <class T>
+struct Work {
+  explicit Work(const Geometry& g)
+      : larges(g.large_channels_a_group()),
+        smalls(g.small_channels_a_group()),
+        panels(smalls),
+        range(divide_up(larges, divide_up(larges, kChannelsAtOnce))),
+        ranges(divide_up(larges, range)),
+        tables(g.groups * panels.count * ranges),
+        tiling(g, false, kMostTiles, divide_up(kUnitsWanted, tables)),
+        slices(std::clamp<int64_t>(divide_up(kUnitsWanted, tables), 1, tiling.count())),
+        stride(spread(range * panels.width)),
+        slice_stride(tables * kProducts * stride) {}
+
+  /// The table of a range, panel and group.
+  struct Part {
+    int64_t group, channel, channels, lane, lanes;
+  };
+  Part part(int64_t table) const {
+    const int64_t channel = table % ranges * range;
+    const int64_t lane = table / ranges % panels.count * panels.width;
+    return {.group = table / ranges / panels.count,
+            .channel = channel,
+            .channels = std::min(range, larges - channel),
+            .lane = lane,
+            .lanes = std::min(panels.width, smalls - lane)};
+  }
+
+  int64_t larges, smalls;
+  Panels<T> panels;
+  int64_t range, ranges, tables;
+  Tiling tiling;
+  int64_t slices, stride, slice_stride;
+};
+
+/// Adds the products of a block to a table, or puts them there.
+template <class T>
+void multiply_block(const Work<T>& work, int64_t channels, int64_t tiles, const T* seen,
+                    int64_t seen_stride, int64_t pitch, const T* gradient, int64_t gradient_stride,
+                    bool add, T* table) {
+  const int groups = work.panels.groups;
+  const int64_t blocks = divide_up(channels, blas::block_rows(groups));
+  blas::Target<T> target{table, work.panels.width};
+  target.add.fill(add);
+  for (int g = 0; g < groups; ++g) {
+    target.offset[g] = g * Vec<T>::size;
+    target.lanes[g] = Vec<T>::size;
+  }
+  for (int64_t product = 0; product < kProducts; ++product) {
+    for (int64_t i = 0; i < blocks; ++i) {
+      const int64_t begin = i * channels / blocks, end = (i + 1) * channels / blocks;
+      target.data = table + product * work.stride + begin * target.row_stride;
+      blas::find_block<T>(groups, end - begin)(tiles,
+                                               {seen + product * seen_stride + begin, 1, pitch},
+                                               gradient + product * gradient_stride, target);
+    }
+  }
+}
+
+}  // namespace
+
+bool is_winograd_to_weight(const Geometry& g) {
+  const int64_t larges = g.large_channels_a_group(), smalls = g.small_channels_a_group();
+  if (!is_three_by_three(g) || std::min(larges, smalls) < kFewestChannels) return false;
+  // Multiplications for each pair of channels; a panel's width and a range share a transform.
+  constexpr double of_weight = 250;
+  const Side height(g, 1, false), width(g, 2, false);
+  const double tiles = static_cast<double>(g.batch * height.tiles * width.tiles);
+  const double own =
+      tiles * (kProducts + kOfSource / static_cast<double>(std::min<int64_t>(smalls, 64)) +
+               kOfTarget / static_cast<double>(std::min(larges, kChannelsAtOnce))) +
+      of_weight;
+  return own * kWorth < static_cast<double>(g.batch * g.small_volume() * kTaps);
+}
+
+template <class S>
+void convolve_to_weight_winograd(const Geometry& g, const S* large, const Layout& large_layout,
+                                 const S* small, const Layout& small_layout, S* weight,
+                                 const WeightLayout& weight_layout) {
+  using T = opmath_t<S>;
+  const Work<T> work(g);
+  const Tiling& tiling = work.tiling;
+  const int64_t lanes = work.panels.width, side = Vec<T>::size;
+  const SharedScratch<T> memory(work.slices * work.slice_stride);
+  T* const tables = memory.data();
+  const int64_t pitch = divide_up(work.range, side) * side;
+  const int64_t seen_stride = spread(tiling.most_tiles() * pitch),
+                gradient_stride = spread(tiling.most_tiles() * lanes),
+                patch_size = tiling.most_seen() * side;
+  const auto unit = [&](int64_t index) {
+    const int64_t slice = index % work.slices, number = index / work.slices;
+    const auto part = work.part(number);
+    const Scratch<T> scratch(kProducts * (seen_stride + gradient_stride) + patch_size);
+    Pieces<T> memory_of_unit{scratch.data()};
+    T* const seen = memory_of_unit.take(kProducts * seen_stride);
+    T* const gradient = memory_of_unit.take(kProducts * gradient_stride);
+    T* const patch = memory_of_unit.take(patch_size);
+    T* const table = tables + slice * work.slice_stride + number * kProducts * work.stride;
+    const int64_t first = slice * tiling.count() / work.slices;
+    for (int64_t i = first; i < (slice + 1) * tiling.count() / work.slices; ++i) {
+      const Tiles tiles = tiling.block(i);
+      const int64_t channel = part.group * work.larges + part.channel;
+      const int64_t lane = part.group * work.smalls + part.lane;
+      transform_patches(tiling.source(tiles), tiles,
+                        large + tiles.image * large_layout.batch + channel * large_layout.channel,
+                        large_layout, part.channels, pitch, patch, seen, [&](const T* from, T* to) {
+                          transform_source(from, tiles.rows, tiles.columns, to, seen_stride, pitch);
+                        });
+      transform_patches(
+          tiling.target(tiles), tiles,
+          small + tiles.image * small_layout.batch + lane * small_layout.channel, small_layout,
+          part.lanes, lanes, patch, gradient, [&](const T* from, T* to) {
+            transform_gradient(from, tiles.rows, tiles.columns, to, gradient_stride, lanes);
+          });
+      multiply_block(work, part.channels, tiles.count(), seen, seen_stride, pitch, gradient,
+                     gradient_stride, i > first, table);
+    }
+  };
+  const double operations = 2.0 * static_cast<double>(tiling.most_tiles() * kProducts) *
+                            static_cast<double>(work.range * lanes * tiling.count()) /
+                            static_cast<double>(work.slices);
+  for_units(work.tables * work.slices, operations, unit);
+
+  const int64_t pieces = divide_up(work.range, kChannelsDelivered);
+  parallel_for(0, work.tables * pieces, 2, [&](int64_t begin, int64_t end) {
+    alignas(64) std::array<T, kTaps * kChannelsDelivered * blas::kMostGroups * Vec<T>::size> taps;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t number = i / pieces, skipped = i % pieces * kChannelsDelivered;
+      const auto part = work.part(number);
+      const int64_t count = std::min(kChannelsDelivered, part.channels - skipped);
+      // In the order of memory: taps of a channel, or channels of a tap.
+      const bool taps_first = weight_layout.tap == 1;
+      for (int64_t c = 0; c < count; ++c) {
+        transform_sums(tables + number * kProducts * work.stride + (skipped + c) * lanes,
+                       work.slices, work.slice_stride, work.stride, lanes,
+                       taps.data() + c * (taps_first ? kTaps : 1) * lanes,
+                       (taps_first ? 1 : count) * lanes);
+      }
+      S* const to = weight + (part.group * work.smalls + part.lane) * weight_layout.small +
+                    (part.channel + skipped) * weight_layout.large;
+      const int64_t runs = taps_first ? 1 : kTaps, length = kTaps * count / runs;
+      for (int64_t run = 0; run < runs && count > 0; ++run) {
+        deliver_rows<S, T>(taps.data() + run * length * lanes, 1, 0, lanes, 0, length, part.lanes,
+                           to + run * weight_layout.tap, weight_layout.small);
+      }
+    }
+  });
+}
+
+template void convolve_to_weight_winograd<float>(const Geometry&, const float*, const Layout&,
+                                                 const float*, const Layout&, float*,
+                                                 const WeightLayout&);
+
+}  // namespace alt::kernels::conv
