@@ -10,11 +10,13 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from agreement import noncontiguous
 
 import altbackend
+from altbackend.cuda import module
 
 CASES: dict[str, Callable[[], None]] = {}
 
@@ -125,6 +127,27 @@ def more_dimensions_than_a_kernel_takes() -> None:
     with altbackend.no_fallback():
         a = x.to("alt")
         same(a + a.permute(order), x + x.permute(order))
+
+
+@case
+def a_kernel_s_handle_is_asked_of_python_once() -> None:
+    asked = []
+    handles = module.handles
+
+    def noted(*key: Any) -> tuple[int, int, int]:
+        asked.append((*key[:2], key[-1]))
+        return handles(*key)
+
+    module.handles = noted
+    try:
+        for device in ("alt:0", "alt:1", "alt:0"):
+            x = torch.ones(6, 4, device=device)
+            for a in (x, x.T, x[:, ::2]):
+                (a * a).sum(1).softmax(0)
+    finally:
+        module.handles = handles
+    assert len(asked) == len(set(asked)), asked
+    assert ("kernel", "softmax_forward", 1) in asked, asked
 
 
 @case
@@ -300,10 +323,10 @@ def a_kernel_of_the_host_engine_is_called_on_copies() -> None:
     altbackend.reset_fallback_report()
     x = torch.rand(20)
     agree(lambda a: torch.histc(a, 4, 0, 1), x)
-    agree(lambda a: torch.cross(a[:3], a[3:6], dim=0), x)  # a stub
-    agree(lambda a: torch.cdist(a.view(4, 5), a.view(4, 5)), x)
+    agree(lambda a: tuple(torch.linalg.ldl_factor(a[:9].view(3, 3))), x)  # a stub
+    agree(lambda a: tuple(torch.mode(a.view(4, 5))), x)
     names = counted("host")
-    assert names == {"aten::histc": 1, "cross_stub": 1, "aten::_cdist_forward": 1}, names
+    assert names == {"aten::histc": 1, "ldl_factor_stub": 1, "aten::mode": 1}, names
     assert not counted("stock")
 
 
@@ -352,9 +375,9 @@ def its_outputs_and_views_are_the_device_s() -> None:
     same(out + 0, torch.histc(x, 5, -1, 1))
     whole = torch.zeros(3, 8, device="alt")
     view = whole[:, 2:5]
-    torch.cross(a[:3, :3], a[1:4, :3], dim=1, out=view)
+    torch.mode(a[:3].view(3, 3, 2), out=(view, torch.empty(3, 3, dtype=torch.int64, device="alt")))
     expected = torch.zeros(3, 8)
-    expected[:, 2:5] = torch.cross(x[:3, :3], x[1:4, :3], dim=1)
+    expected[:, 2:5] = torch.mode(x[:3].view(3, 3, 2)).values
     same(whole, expected)
     with altbackend.no_fallback():
         view.add_(1)  # the storage is the device's again
@@ -366,11 +389,9 @@ def its_outputs_and_views_are_the_device_s() -> None:
 def what_a_host_kernel_raises_leaves_everything_as_it_was() -> None:
     a = torch.randn(4, 6, device="alt")
     before = a.cpu()
-    message = refused(lambda: torch.cdist(a, torch.randn(2, 5, device="alt")), RuntimeError)
-    assert "same number of columns" in message
-    negative = torch.tensor([1, -1], device="alt")
-    message = refused(lambda: torch.repeat_interleave(negative), RuntimeError)
-    assert "repeats can not be negative" in message
+    assert "bins must be > 0" in refused(lambda: torch.histc(a, -1), RuntimeError)
+    negative = torch.tensor([1.0, -1.0], device="alt")
+    assert "non-negative" in refused(lambda: torch.poisson(negative), RuntimeError)
     assert negative.tolist() == [1, -1]
     same(a + 1, before + 1)
 
@@ -406,6 +427,79 @@ def lists_of_tensors_and_recurrent_layers_are_composites() -> None:
     with altbackend.no_fallback():
         agree(lambda a, b: tuple(torch._foreach_add([a, b], 2.0)), *x)
         agree(lambda a, b: tuple(torch._foreach_mul([a, b], [a, b])), *x)
+
+
+# ---- operators of other operators, and small kernels ----
+
+
+def unfolded_and_folded(a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    functional = torch.nn.functional
+    windows = functional.unfold(a, (2, 3), dilation=(1, 2), padding=1, stride=(2, 1))
+    sizes = a.shape[-2:]
+    return windows, functional.fold(windows, sizes, (2, 3), (1, 2), padding=1, stride=(2, 1))
+
+
+@case
+def distances_windows_and_vectors() -> None:
+    x, y = torch.randn(2, 5, 3), torch.randn(2, 4, 3)
+    vectors = torch.randn(4, 3, 2)
+    with altbackend.no_fallback():
+        for p in (0.0, 0.5, 1.0, 2.0, 3.0, float("inf")):
+            agree(lambda a, b, p=p: torch.cdist(a, b, p), x, y)
+            agree(lambda a, p=p: torch.nn.functional.pdist(a[0], p), x)
+            agree(lambda a, b, p=p: gradients(lambda c, d: torch.cdist(c, d, p), a, b), x, y)
+            agree(lambda a, p=p: gradients(lambda c: torch.pdist(c, p), a), x[0])
+        agree(unfolded_and_folded, torch.randn(2, 3, 5, 6))
+        agree(unfolded_and_folded, torch.randn(2, 3, 5, 6, dtype=torch.complex64))
+        agree(lambda a: torch.cross(a[:2], a[2:].flip(1), dim=1), vectors)
+        agree(lambda a: torch.cross(a[0].T.half(), a[1].T.half(), dim=1), vectors)
+        agree(lambda a: torch.linalg.cross(a, a[:1].flip(1), dim=1), vectors.to(torch.complex64))
+
+
+def gradients(function: Callable, *operands: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    leaves = [t.detach().requires_grad_() for t in operands]
+    result = function(*leaves)
+    weights = torch.arange(result.numel(), device=result.device).view(result.shape) % 3 - 1.0
+    return torch.autograd.grad(result, leaves, weights)
+
+
+@case
+def operators_that_are_made_of_others() -> None:
+    x, n = torch.randn(4, 5), torch.tensor([2, 0, 3])
+    with altbackend.no_fallback():
+        agree(torch.repeat_interleave, n)
+        agree(lambda a, k: a[:3].repeat_interleave(k.int(), dim=0), x, n)
+        message = refused(lambda: torch.repeat_interleave(-n.to("alt")), RuntimeError)
+        assert "repeats can not be negative" in message
+        agree(lambda k: torch.isin(torch.arange(6, device=k.device).view(2, 3), k), n)
+        agree(lambda k: torch.isin(k, 3, invert=True), n)
+        for g in (torch.randn(4, 1), torch.randn(1, 5)):
+            dim = int(g.shape[0] == 1)
+            agree(lambda v, g, dim=dim: torch._weight_norm_interface(v, g, dim), x, g)
+            agree(
+                lambda v, g, dim=dim: gradients(lambda *a: torch._weight_norm(*a, dim), v, g), x, g
+            )
+        for values in (x, x.new_tensor([1, float("nan"), 2, 5]), x.new_empty(0), n, n[:0]):
+            agree(torch.median, values)
+            agree(torch.nanmedian, values)
+        agree(lambda w, i: torch.embedding_renorm_(w.clone(), i, 1.0, 2.0), x, n)
+        agree(lambda w, i: torch.embedding_renorm_(w.half(), i, 0.5, 1.0), x, n)
+        y, places = torch.nn.functional.max_pool2d(torch.randn(2, 4, 6), 2, return_indices=True)
+        agree(lambda a, i: torch.nn.functional.max_unpool2d(a, i, 2), y, places)
+        # More dimensions than a kernel takes.
+        many = torch.randn([2] * 18).permute([*range(0, 18, 2), *range(1, 18, 2)])
+        agree(lambda a, i: a.index_select(3, i), many, torch.tensor([1, 0, 1]))
+    altbackend.reset_fallback_report()
+    narrow = torch.randn([1] * 15 + [2, 3])
+    agree(lambda a: torch.cross(a, a.flip(-2), dim=-1), narrow)
+    assert counted("host") == {"cross_stub": 1}, altbackend.fallback_report()
+
+
+@case
+def a_random_fill_needs_memory_for_each_number() -> None:
+    for fill in (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.bernoulli_):
+        shared = torch.zeros(3, 1, device="alt").expand(3, 4)
+        assert "single memory location" in refused(lambda: fill(shared), RuntimeError)  # noqa: B023
 
 
 # ---- errors ----

@@ -28,9 +28,12 @@ def _chosen(given: torch.Tensor, indices: torch.Tensor, dim: int) -> Tensors:
 
 
 def _pointed_at(
-    elements: Callable[[torch.Tensor, torch.Tensor, int], Tensors],
+    elements: Callable[[torch.Tensor, torch.Tensor, int], Tensors], place: int = 0
 ) -> Callable[[Any, Any], Tensors | None]:
-    """What indices, the last of the results, say of the sample's input."""
+    """What indices, the last of the results, say of the sample's input.
+
+    The dimension is the argument behind the input at ``place``.
+    """
 
     def meaning(sample: Any, result: Any) -> Tensors | None:
         if sample.kwargs.get("stable"):
@@ -39,7 +42,7 @@ def _pointed_at(
         indices = values.pop().detach().cpu()
         if indices.dtype != torch.int64:  # the median of all, which has no index
             return None
-        dim = sample.kwargs.get("dim", sample.args[0] if sample.args else -1)
+        dim = sample.kwargs.get("dim", (*sample.args, *[-1] * (place + 1))[place])
         pointed = elements(materialized(sample.input.detach()), indices, dim)
         return [x.detach().cpu() for x in values] + pointed
 
@@ -57,6 +60,7 @@ OPERATORS: dict[str, Callable[[Any, Any], Tensors | None]] = {
     "argsort": _pointed_at(_ordered),
     "median": _pointed_at(_chosen),
     "nanmedian": _pointed_at(_chosen),
+    "kthvalue": _pointed_at(_chosen, place=1),
     "svd_lowrank": _singular_values,
 }
 

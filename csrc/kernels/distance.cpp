@@ -17,9 +17,11 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/cuda/distance.h"
 #include "loops/dtype.h"
 #include "loops/lanes.h"
 #include "loops/math.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -270,6 +272,7 @@ Tensor cdist_forward(const Tensor& x1, const Tensor& x2, double p,
   }
   const Tensor result = at::empty(sizes, x1.options());
   visit<FloatingTypes>(result.scalar_type(), "cdist", [&]<class T>() {
+    if (alt::cuda::on_gpu()) return cuda::Distances{a, b, p}.forward(result);
     const Tensor transposed = b.transpose(-1, -2).contiguous();
     const T *left = a.const_data_ptr<T>(), *right = transposed.const_data_ptr<T>();
     T* out = result.mutable_data_ptr<T>();
@@ -299,6 +302,7 @@ Tensor cdist_backward(const Tensor& grad, const Tensor& x1, const Tensor& x2, do
   const Tensor slopes = grad.contiguous(), distances = cdist.contiguous();
   const Tensor result = at::empty(a.sizes(), a.options());
   visit<FloatingTypes>(result.scalar_type(), "cdist_backward", [&]<class T>() {
+    if (alt::cuda::on_gpu()) return cuda::Distances{a, b, p}.backward(slopes, distances, result);
     const T *left = a.const_data_ptr<T>(), *right = b.const_data_ptr<T>();
     const T *slope = slopes.const_data_ptr<T>(), *distance = distances.const_data_ptr<T>();
     T* out = result.mutable_data_ptr<T>();
@@ -331,6 +335,7 @@ Tensor pdist_forward(const Tensor& self, double p) {
   }
   const Tensor result = at::empty({rows * (rows - 1) / 2}, self.options());
   visit<FloatingTypes>(self.scalar_type(), "pdist", [&]<class T>() {
+    if (alt::cuda::on_gpu()) return cuda::Distances{self, self, p, true}.forward(result);
     const Tensor transposed = self.t().contiguous();
     const T *left = self.const_data_ptr<T>(), *right = transposed.const_data_ptr<T>();
     T* out = result.mutable_data_ptr<T>();
@@ -353,6 +358,9 @@ Tensor pdist_backward(const Tensor& grad, const Tensor& self, double p, const Te
   const int64_t rows = self.size(0), coordinates = self.size(1);
   visit<FloatingTypes>(self.scalar_type(), "pdist_backward", [&]<class T>() {
     const Tensor slopes = grad.contiguous();
+    if (alt::cuda::on_gpu()) {
+      return cuda::Distances{self, self, p, true}.backward(slopes, pdist, result);
+    }
     const T *data = self.const_data_ptr<T>(), *slope = slopes.const_data_ptr<T>();
     const T* distance = pdist.const_data_ptr<T>();
     T* out = result.mutable_data_ptr<T>();

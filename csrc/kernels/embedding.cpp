@@ -5,7 +5,10 @@
 // thread, in the order of the places: deterministic, and without a pass that clears the result
 // first. Lanes run along the row.
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/_unique.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/where.h>
 
 #include <algorithm>
 #include <cmath>
@@ -29,6 +32,15 @@ void check_index_type(const Tensor& indices, const char* function) {
               "Expected tensor for argument #2 'indices' to have one of the following scalar "
               "types: Long, Int; but got ",
               indices.toString(), " instead (while checking arguments for ", function, ")");
+}
+
+/// embedding_renorm_ of operators, for a GPU.
+void renormalise(const Tensor& self, const Tensor& index, double max_norm, double norm_type) {
+  const Tensor rows = std::get<0>(at::_unique(index));
+  const Tensor found = self.index_select(0, rows).to(opmath_dtype(self.scalar_type()));
+  const Tensor norm = at::linalg_vector_norm(found, norm_type, {1}, /*keepdim=*/true, at::kDouble);
+  const Tensor scale = at::where(norm.gt(max_norm), norm.add(1e-7).reciprocal().mul(max_norm), 1.0);
+  self.index_copy_(0, rows, found.mul(scale.to(found.scalar_type())).to(self.scalar_type()));
 }
 
 }  // namespace
@@ -81,6 +93,11 @@ Tensor& embedding_renorm_(Tensor& self, const Tensor& indices, double max_norm, 
               "embedding_renorm_)");
   check_index_type(indices, "embedding_renorm_");
   const Tensor index = indices.to(at::kLong).contiguous();
+  if (alt::cuda::on_gpu()) {
+    check_type<FloatingAndHalfTypes>(self.scalar_type(), "embedding_renorm_");
+    renormalise(self, index, max_norm, norm_type);
+    return self;
+  }
   const int64_t* data = index.const_data_ptr<int64_t>();
   std::vector<int64_t> rows(data, data + index.numel());
   std::sort(rows.begin(), rows.end());

@@ -9,8 +9,10 @@
 #include <algorithm>
 
 #include "kernels/conv.h"
+#include "kernels/cuda/im2col.h"
 #include "kernels/operands.h"
 #include "kernels/planes.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -44,6 +46,7 @@ conv::Geometry geometry(int64_t height, int64_t width, IntArrayRef kernel, IntAr
 }
 
 void gather(const conv::Geometry& geometry, const Tensor& image, const Tensor& columns) {
+  if (alt::cuda::on_gpu()) return cuda::im2col(geometry, image, columns);
   visit_element_size(static_cast<int64_t>(image.element_size()), [&]<class T>() {
     const int64_t column_plane = geometry.kernel_volume() * geometry.small_volume();
     const auto* from = static_cast<const T*>(image.const_data_ptr());
@@ -127,8 +130,12 @@ Tensor& col2im_out(const Tensor& self, IntArrayRef output_size, IntArrayRef kern
   const int64_t channels = columns.size(1) / windows.kernel_volume();
   const Tensor image =
       at::empty({columns.size(0), channels, output_size[0], output_size[1]}, columns.options());
-  visit<concat_t<FloatingAndComplexTypes, TypeList<int32_t>>>(
-      dtype, "col2im_out_cpu", [&]<class T>() { scatter<T>(windows, columns, image); });
+  if (alt::cuda::on_gpu()) {
+    cuda::col2im(windows, columns, image);
+  } else {
+    visit<concat_t<FloatingAndComplexTypes, TypeList<int32_t>>>(
+        dtype, "col2im_out_cpu", [&]<class T>() { scatter<T>(windows, columns, image); });
+  }
   const Tensor result = batched ? image : image.squeeze(0);
   out.resize_(result.sizes());
   if (logical) {

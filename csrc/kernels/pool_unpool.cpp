@@ -3,12 +3,15 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <string>
 
+#include "kernels/operands.h"
 #include "kernels/planes.h"
+#include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
 namespace {
@@ -45,6 +48,17 @@ void check_unpool(const Tensor& self, const Tensor& indices, IntArrayRef output_
   }
 }
 
+/// unpool of operators, for a GPU, which says of a bad index where the host waits for it.
+void scatter_planes(const Tensor& self, const Tensor& indices, int64_t dimensions,
+                    const Tensor& out) {
+  const int64_t planes = planes::count(self, dimensions);
+  const Tensor zeros = at::zeros({planes, volume(planes::spatial(out, dimensions))}, out.options());
+  const auto flat = [planes](const Tensor& tensor) {
+    return tensor.contiguous().view({planes, -1});
+  };
+  out.copy_(zeros.scatter_(1, flat(indices), flat(self)).view(out.sizes()));
+}
+
 void unpool(const Tensor& self, const Tensor& indices, IntArrayRef output_size, int64_t dimensions,
             const char* name, Tensor& out) {
   at::DimVector sizes(self.sizes().begin(), self.sizes().end() - dimensions);
@@ -53,6 +67,10 @@ void unpool(const Tensor& self, const Tensor& indices, IntArrayRef output_size, 
                                                         : at::MemoryFormat::Contiguous);
   if (out.numel() == 0) {
     return;
+  }
+  if (alt::cuda::on_gpu()) {
+    check_type<FloatingTypes>(self.scalar_type(), name);
+    return scatter_planes(self, indices, dimensions, out);
   }
   const Tensor values = planes::source(self);
   const Tensor places = indices.contiguous();

@@ -7,6 +7,8 @@
 // Both passes are shared out in a few parts, each with counts of its own.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/median.h>
+#include <ATen/ops/nanmedian.h>
 
 #include <algorithm>
 #include <array>
@@ -16,6 +18,7 @@
 
 #include "kernels/sort_keys.h"
 #include "loops/dtype.h"
+#include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -143,6 +146,15 @@ at::Tensor median_of_all(const at::Tensor& self, bool ignore_nan) {
   auto out = at::empty({}, self.options());
   const auto values = self.contiguous();
   visit<RealTypes>(self.scalar_type(), "median_cpu", [&]<class T>() {
+    if (alt::cuda::on_gpu()) {
+      const auto flat = values.view(-1);
+      if (values.numel() == 0) {
+        out.fill_(median_of<T>(nullptr, 0, ignore_nan));
+      } else {
+        out = std::get<0>(ignore_nan ? at::nanmedian(flat, 0) : at::median(flat, 0));
+      }
+      return;
+    }
     *out.mutable_data_ptr<T>() = median_of(values.const_data_ptr<T>(), values.numel(), ignore_nan);
   });
   return out;

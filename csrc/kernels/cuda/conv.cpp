@@ -7,7 +7,6 @@
 #include "kernels/operands.h"
 
 namespace alt::kernels::cuda {
-namespace {
 
 using at::Tensor;
 using conv::Geometry;
@@ -24,6 +23,8 @@ KernelArgs conv_arguments(const Geometry& g, std::initializer_list<Tensor> tenso
   *integer++ = g.small_channels_a_group();
   return result;
 }
+
+namespace {
 
 /// A product of rows and columns for each group.
 void launch_groups(const char* name, const Geometry& g, int64_t rows, int64_t columns,

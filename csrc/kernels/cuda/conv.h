@@ -4,8 +4,13 @@
 #include <ATen/core/Tensor.h>
 
 #include "kernels/conv.h"
+#include "kernels/cuda/launches.h"
 
 namespace alt::kernels::cuda {
+
+/// What the kernels that include kernels/conv.cuh take.
+KernelArgs conv_arguments(const conv::Geometry& geometry,
+                          std::initializer_list<at::Tensor> tensors);
 
 /// out = source and weight convolved, or for the transposed direction its transpose, plus bias,
 /// which may be undefined.

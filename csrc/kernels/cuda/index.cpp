@@ -275,6 +275,14 @@ void scatter_scalar_reduce(const Tensor& self, const int64_t dim, const Tensor& 
 }
 
 void index_select(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& out) {
+  if (self.dim() > kMaxDims) {  // those before and behind `dim` as one each
+    const auto joined = [dim](const Tensor& t) {
+      const int64_t size = t.size(dim), before = c10::multiply_integers(t.sizes().slice(0, dim));
+      return t.contiguous().view({before, size, t.numel() / std::max<int64_t>(before * size, 1)});
+    };
+    write_dense(out, [&](const Tensor& to) { index_select(joined(self), 1, index, joined(to)); });
+    return;
+  }
   const bool number = self.dim() == 0;
   const Tensor from = number ? self.view(1) : self, to = number ? out.view(1) : out;
   launch_elements(kernel("index_select", {moved_as(self.scalar_type()), index.scalar_type()}),

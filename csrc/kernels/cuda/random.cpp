@@ -1,6 +1,7 @@
 // Random fills on the GPU (altbackend/cuda/kernels/random.cuh). A call draws its key from the same
 // generator that the host engine draws from, so that seeding, saving and restoring a generator
 // means what it means there; the numbers are other ones.
+#include <ATen/MemoryOverlap.h>
 #include <ATen/TensorIterator.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -67,6 +68,7 @@ template <class Types>
 void fill(const char* name, const at::TensorBase& output, Kind kind, const Parameters& p,
           const OptionalGenerator& generator, const Tensor& probabilities = {}) {
   check_type<Types>(output.scalar_type(), name);
+  at::assert_no_internal_overlap(output);  // which a front-end with an iterator has seen to
   if (output.numel() == 0) return;
   launch_elements(kernel("random_fill", {filled_as(output.scalar_type())}), output.numel(),
                   arguments({tensor_args(output), tensor_args(probabilities)},
