@@ -1,9 +1,10 @@
 // Matrix multiplication on pointers: C = beta * C + alpha * A B, with C row-major.
 //
-// float, double and their complex types go to the BLAS that libtorch_cpu carries; integers to a
-// loop of ours. The BLAS runs single-threaded and the work is split here, into strips of C that
-// the threads of our pool claim, so that a thread which is not running delays nobody.
-// Inside another parallel_for the strips run inline.
+// float and double go to a product of ours (gemm_blocked.cpp) where it is the faster one, else with
+// their complex types to the BLAS that libtorch_cpu carries; integers to a loop of ours. The BLAS
+// runs single-threaded and the work is split here, into strips of C that the threads of our pool
+// claim, so that a thread which is not running delays nobody. Inside another parallel_for the
+// strips run inline.
 #pragma once
 
 #include <c10/util/BFloat16.h>

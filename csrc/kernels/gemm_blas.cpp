@@ -196,6 +196,20 @@ void split_inner(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T
   }
 }
 
+/// Whether our own product is the faster one. On a Zen 4 of two cores against MKL, in the same
+/// process: 1.05 to 1.6 times as fast from 160 x 160 x 160 on, of float and double, transposed or
+/// not, for few rows as for many; from half as fast to as fast below, where a call of MKL by each
+/// thread costs less than packing for both. Not known, and so left to the BLAS, without AVX-512.
+bool is_blocked(int64_t m, int64_t n, int64_t k) {
+#if defined(__AVX512F__)
+  constexpr double fewest_operations = 6e6, fewest_in_a_thread = 1e6;
+  return 2.0 * static_cast<double>(m * n) * static_cast<double>(k) >=
+         (in_parallel_region() ? fewest_in_a_thread : fewest_operations);
+#else
+  return m * n * k < 0;
+#endif
+}
+
 template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
           int64_t c_stride) {
@@ -206,6 +220,9 @@ void gemm(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T 
     if (plain && gemm_vector(m, n, k, a, b, beta == T(1), c, c_stride)) return;
     if (m * n <= kSmallResult && k >= 2 * kInnerPiece) {
       return split_inner(m, n, k, alpha, a, b, beta, c, c_stride);
+    }
+    if (plain && is_blocked(m, n, k)) {
+      return gemm_blocked(m, n, k, a, b, beta == T(1), c, c_stride);
     }
   }
   for_strips(m, n, k, a, b, c, c_stride,

@@ -4,7 +4,8 @@
 // in ranges of 256, blocks of some six rows, panels of B, and in the registers k again
 // (gemm_panels.h). A block's rows of A stay in the first-level cache for all panels; where A is
 // transposed they are packed there, a masked vector for each k. B is packed once for its range of k
-// and columns: the layout reads any strides, so a transposed operand costs no copy of its own.
+// and columns, by all threads, which then share out the rows of C, or its columns where they are
+// more: the layout reads any strides, so a transposed operand costs no copy of its own.
 //
 // Of bfloat16 the elements are pairs, (k, k + 1) of a row of A and of a column of B: four bytes, so
 // that a matrix of pairs is laid out and packed as one of floats is. An instruction of AVX-512
@@ -14,11 +15,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <vector>
 
 #include "kernels/blas.h"
 #include "kernels/gemm_panels.h"
 #include "kernels/gemm_strips.h"
+#include "runtime/rounding.h"
 
 namespace alt::blas {
 namespace {
@@ -26,6 +27,8 @@ namespace {
 constexpr int64_t kDepth = 256;
 constexpr int64_t kPackedBytes = 512 * 1024;
 constexpr int64_t kBlocksAtOnce = 4;
+constexpr double kOperationsWorthAThread = 1e6;  // about 10 us of a core
+constexpr int64_t kTasksAThread = 2;
 constexpr int kMostRows = kBlocksAtOnce * 12;
 
 /// Rows [row, row + count) of A for k in [k, k + depth): where they are, or packed in `buffer`.
@@ -48,7 +51,6 @@ void multiply(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool ad
   const int64_t width = groups * Vec<T>::size;
   const int64_t range = std::max<int64_t>(1, kPackedBytes / (kDepth * width * sizeof(T)));
   const int64_t blocks = (m + most - 1) / most;
-  alignas(64) std::array<T, kDepth * kMostRows> buffer;
   for (int64_t first = 0; first < n; first += range * width) {
     const int64_t panels = std::min(range, (n - first + width - 1) / width);
     for (int64_t l = 0; l < std::max<int64_t>(k, 1); l += kDepth) {
@@ -59,30 +61,52 @@ void multiply(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool ad
           b.data + l * k_stride, panels, groups, depth, k_stride, column_stride,
           [&](int64_t panel, int64_t g) { return first + panel * width + g * Vec<T>::size; },
           [&](int64_t) { return n; });
-      for (int64_t some = 0; some < blocks; some += kBlocksAtOnce) {
-        const int64_t end = std::min(some + kBlocksAtOnce, blocks);
+      const double operations =
+          2.0 * static_cast<double>(m * depth) * static_cast<double>(panels * width);
+      const int64_t tasks =
+          std::clamp<int64_t>(static_cast<int64_t>(operations / kOperationsWorthAThread), 1,
+                              std::min<int64_t>(blocks, kTasksAThread * num_threads()));
+      parallel_for(0, tasks, 1, [&](int64_t first_task, int64_t last_task) {
+        alignas(64) std::array<T, kDepth * kMostRows> buffer;
         const auto row_of = [&](int64_t block) { return block * m / blocks; };
-        const Rows<T> rows =
-            rows_of(a, row_of(some), row_of(end) - row_of(some), l, depth, buffer.data());
-        for (int64_t i = some; i < end; ++i) {
-          const int64_t row = row_of(i), count = row_of(i + 1) - row;
-          const Rows<T> block_rows{rows.data + (row - row_of(some)) * rows.stride, rows.stride,
-                                   rows.step};
-          const auto block = find_block<T, MultiplyAdd>(groups, count);
-          Target<T> to{c + row * c_stride, c_stride};
-          to.add.fill(add || l > 0);
-          for (int64_t panel = 0; panel < panels; ++panel) {
-            for (int g = 0; g < groups; ++g) {
-              to.offset[g] = first + panel * width + g * Vec<T>::size;
-              to.lanes[g] =
-                  static_cast<int>(std::clamp<int64_t>(n - to.offset[g], 0, Vec<T>::size));
+        const int64_t stop = last_task * blocks / tasks;
+        for (int64_t begin_block = first_task * blocks / tasks; begin_block < stop;
+             begin_block += kBlocksAtOnce) {
+          const int64_t end_block = std::min(begin_block + kBlocksAtOnce, stop);
+          const int64_t first_row = row_of(begin_block);
+          const Rows<T> rows =
+              rows_of(a, first_row, row_of(end_block) - first_row, l, depth, buffer.data());
+          for (int64_t i = begin_block; i < end_block; ++i) {
+            const int64_t row = row_of(i), count = row_of(i + 1) - row;
+            const Rows<T> block_rows{rows.data + (row - first_row) * rows.stride, rows.stride,
+                                     rows.step};
+            const auto block = find_block<T, MultiplyAdd>(groups, count);
+            Target<T> to{c + row * c_stride, c_stride};
+            to.add.fill(add || l > 0);
+            for (int64_t panel = 0; panel < panels; ++panel) {
+              for (int g = 0; g < groups; ++g) {
+                to.offset[g] = first + panel * width + g * Vec<T>::size;
+                to.lanes[g] =
+                    static_cast<int>(std::clamp<int64_t>(n - to.offset[g], 0, Vec<T>::size));
+              }
+              block(depth, block_rows, packed.panel(panel), to);
             }
-            block(depth, block_rows, packed.panel(panel), to);
           }
         }
-      }
+      });
     }
   }
+}
+
+/// Rows are split among the threads in `multiply`, where they share a packed B; columns here.
+template <class T, class MultiplyAdd = FusedMultiplyAdd<T>>
+void multiply_in_threads(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
+                         int64_t c_stride) {
+  if (m >= n) return multiply<T, MultiplyAdd>(m, n, k, a, b, add, c, c_stride);
+  for_strips(m, n, k, a, b, c, c_stride,
+             [&](int64_t rows, int64_t columns, Matrix<T> left, Matrix<T> right, T* to) {
+               multiply<T, MultiplyAdd>(rows, columns, k, left, right, add, to, c_stride);
+             });
 }
 
 }  // namespace
@@ -90,10 +114,7 @@ void multiply(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool ad
 template <class T>
 void gemm_blocked(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
                   int64_t c_stride) {
-  for_strips(m, n, k, a, b, c, c_stride,
-             [&](int64_t rows, int64_t columns, Matrix<T> left, Matrix<T> right, T* to) {
-               multiply(rows, columns, k, left, right, add, to, c_stride);
-             });
+  multiply_in_threads(m, n, k, a, b, add, c, c_stride);
 }
 
 #if defined(__AVX512BF16__)
@@ -124,13 +145,15 @@ class Pairs {
       return;
     }
     const int64_t pairs = (depth + 1) / 2, inner = side_by_side ? pairs : others;
-    memory_.resize((side_by_side ? others : pairs) * inner);
-    matrix_ = {reinterpret_cast<const float*>(memory_.data()), inner, from.transposed};
+    memory_ = at::empty({(side_by_side ? others : pairs) * inner},
+                        at::TensorOptions().dtype(at::kFloat).device(at::kPrivateUse1));
+    matrix_ = {memory_.const_data_ptr<float>(), inner, from.transposed};
+    auto* const joined = reinterpret_cast<uint32_t*>(memory_.mutable_data_ptr<float>());
     const auto* data = reinterpret_cast<const uint16_t*>(from.data);
     const int64_t grain = 16384 / std::max<int64_t>(inner, 1) + 1;
     parallel_for(0, side_by_side ? others : pairs, grain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        uint32_t* const to = memory_.data() + i * inner;
+        uint32_t* const to = joined + i * inner;
         if (side_by_side) {
           join(data + i * from.stride, data + i * from.stride + 1, 2, depth / 2, to);
           if (depth % 2 == 1) to[pairs - 1] = data[i * from.stride + depth - 1];
@@ -151,7 +174,7 @@ class Pairs {
     for (int64_t i = 0; i < count; ++i) to[i] = low[i * step] | uint32_t{high[i * step]} << 16;
   }
 
-  std::vector<uint32_t> memory_;
+  at::Tensor memory_;
   Matrix<float> matrix_;
 };
 
@@ -161,10 +184,8 @@ void gemm_bfloat16(int64_t m, int64_t n, int64_t k, Matrix<at::BFloat16> a, Matr
                    bool add, float* c, int64_t c_stride) {
   const Pairs left(a, m, k, /*along_rows=*/true), right(b, k, n, /*along_rows=*/false);
   const int64_t depth = (k + 1) / 2;
-  for_strips(m, n, depth, left.matrix(), right.matrix(), c, c_stride,
-             [&](int64_t rows, int64_t columns, Matrix<float> x, Matrix<float> y, float* to) {
-               multiply<float, PairProduct>(rows, columns, depth, x, y, add, to, c_stride);
-             });
+  multiply_in_threads<float, PairProduct>(m, n, depth, left.matrix(), right.matrix(), add, c,
+                                          c_stride);
 }
 #else
 void gemm_bfloat16(int64_t, int64_t, int64_t, Matrix<at::BFloat16>, Matrix<at::BFloat16>, bool,
