@@ -138,13 +138,33 @@ Gradients backward(const Shape& shape, const Steps& steps, const Given& given, c
 Weights weight_gradients(const Shape& shape, const std::vector<Piece>& pieces,
                          const Wanted::Parameters& wanted);
 
+/// A task of fewer rows would read the weights too often for what it computes.
+inline constexpr int64_t kRowsWorthTheWeights = 12;
+
+/// Whether the threads share the panels of weights of each step, and wait for each other after it,
+/// instead of the sequences: where these are few and a direction's weights too many for the
+/// second-level cache of a core, but not for those of all.
+inline bool shares_steps(const Shape& shape, const Steps& steps, int64_t element_size) {
+  constexpr int64_t bytes = 512 * 1024;
+  return shape.directions == 1 && num_threads() > 1 &&
+         steps.batch() < kRowsWorthTheWeights * num_threads() &&
+         gate_count(shape.kind) * shape.hidden * shape.hidden * element_size > bytes;
+}
+
+/// How many of `count` panels make a task, of `operations` each.
+inline int64_t panels_of_task(int64_t count, double operations) {
+  constexpr double operations_worth_a_thread = 2e5;
+  return std::max(static_cast<int64_t>(operations_worth_a_thread / (operations + 1)) + 1,
+                  (count + num_threads() - 1) / num_threads());
+}
+
 /// Calls body(direction, first_row, last_row) for all rows of all directions. The sequences of a
 /// batch do not meet, so a task takes some of them from the first step to the last and no thread
-/// waits for another. A task of fewer than 12 rows would read the weights too often for what it
-/// computes: it is made only so that each thread has one.
+/// waits for another, unless the threads share the steps. A task of few rows is made only so that
+/// each thread has one.
 template <class Body>
-void for_sequences(const Shape& shape, const Steps& steps, Body&& body) {
-  constexpr int64_t rows_worth_the_weights = 12;
+void for_sequences(const Shape& shape, const Steps& steps, int64_t element_size, Body&& body) {
+  if (shares_steps(shape, steps, element_size)) return body(0, 0, steps.batch());
   constexpr double operations_worth_a_thread = 4e5;  // about 5 us of a core
   const int64_t batch = steps.batch(), directions = shape.directions;
   const double operations = 2.0 * static_cast<double>(steps.total * directions) *
@@ -156,9 +176,9 @@ void for_sequences(const Shape& shape, const Steps& steps, Body&& body) {
   const int64_t parts =
       threads <= 1
           ? 1
-          : std::min(batch, for_each_thread *
-                                std::clamp<int64_t>(
-                                    batch / (for_each_thread * rows_worth_the_weights), 1, 2));
+          : std::min(batch,
+                     for_each_thread * std::clamp<int64_t>(
+                                           batch / (for_each_thread * kRowsWorthTheWeights), 1, 2));
   const auto task = [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t part = i / directions;

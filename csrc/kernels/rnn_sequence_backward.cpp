@@ -157,7 +157,7 @@ class Pass {
     const int64_t all = direction * steps_.total;
     const History<T> outputs{output_ + direction * hidden, stride, hx_ + states, hidden};
     const History<T> cells{cells_ + all * hidden, hidden, cx_ + states, hidden};
-    for (int64_t r = begin; r < end; ++r) {
+    const auto of_row = [&](int64_t r) {
       const int64_t at = steps_.first[t] + r;
       Row<T> row{};
       row.gates = gates_ + (all + at) * columns * hidden;
@@ -175,23 +175,32 @@ class Pass {
       row.grad_state = grad_hx_ + states + r * hidden;
       for_lanes<T>(0, hidden,
                    [&](int64_t i, auto lanes) { differentiate<T, kind>(row, hidden, i, lanes); });
-    }
+    };
+    constexpr int64_t units_worth_a_thread = 4096;
+    parallel_for(begin, end, units_worth_a_thread / hidden + 1, [&](int64_t first, int64_t last) {
+      for (int64_t r = first; r < last; ++r) of_row(r);
+    });
   }
 
   // The gradient of the state before step t.
   void state(int64_t direction, int64_t t, int64_t begin, int64_t end) const {
     const int64_t hidden = shape_.hidden;
     const T* const from = grad_gates(direction, steps_.first[t] + begin) + shape_.hidden_column();
-    blas::Target<T> to{grad_hx_ + (direction * steps_.batch() + begin) * hidden, hidden};
-    to.add.fill(kind == Kind::kGru);
-    for (int64_t panel = 0; panel * width_ < hidden; ++panel) {
+    const auto multiply_panel = [&](int64_t panel) {
+      blas::Target<T> to{grad_hx_ + (direction * steps_.batch() + begin) * hidden, hidden};
+      to.add.fill(kind == Kind::kGru);
       for (int g = 0; g < groups_; ++g) {
         to.offset[g] = panel * width_ + g * Vec<T>::size;
         to.lanes[g] = static_cast<int>(std::clamp<int64_t>(hidden - to.offset[g], 0, Vec<T>::size));
       }
       packed_[direction].multiply(panel, end - begin, {from, columns * hidden}, to,
                                   [](int64_t, int64_t) {});
-    }
+    };
+    const int64_t panels = (hidden + width_ - 1) / width_;
+    const double operations = 2.0 * static_cast<double>((end - begin) * width_ * depth());
+    parallel_for(0, panels, panels_of_task(panels, operations), [&](int64_t first, int64_t last) {
+      for (int64_t panel = first; panel < last; ++panel) multiply_panel(panel);
+    });
   }
 
   const Shape& shape_;
@@ -289,7 +298,7 @@ Gradients backward(const Shape& shape, const Steps& steps, const Given& given, c
     visit_kind(shape.kind, [&]<Kind kind>() {
       const Pass<T, kind> pass(shape, steps, given, saved, grad_output, gates, gradients.hx,
                                gradients.cx, wanted.hx);
-      for_sequences(shape, steps, [&](int64_t direction, int64_t begin, int64_t end) {
+      for_sequences(shape, steps, sizeof(T), [&](int64_t direction, int64_t begin, int64_t end) {
         pass.run(direction, begin, end);
       });
       for (int64_t d = 0; steps.count() == 1 && wanted.hx && d < shape.directions; ++d) {

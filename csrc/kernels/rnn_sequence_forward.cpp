@@ -227,7 +227,7 @@ class Pass {
       }
     };
     if (packed_.empty()) activate_rows(0, rows, 0, hidden);
-    for (int64_t panel = 0; !packed_.empty() && panel * width_ < hidden; ++panel) {
+    const auto multiply_panel = [&](int64_t panel) {
       const int64_t first_unit = panel * width_, end_unit = std::min(first_unit + width_, hidden);
       if (!gates_) {
         const T* x = x_ + first * shape_.input;
@@ -239,13 +239,19 @@ class Pass {
             activate<T, kind>(now, hidden, i, lanes);
           });
         });
-        continue;
+        return;
       }
       packed_[direction].multiply(panel, rows, {state, hidden}, target(panel, gates),
                                   [&](int64_t first_row, int64_t end_row) {
                                     activate_rows(first_row, end_row, first_unit, end_unit);
                                   });
-    }
+    };
+    const int64_t panels = packed_.empty() ? 0 : (hidden + width_ - 1) / width_;
+    const double operations = 2.0 * static_cast<double>(rows * groups_ * Vec<T>::size * hidden);
+    parallel_for(0, panels, panels_of_task(panels, operations),
+                 [&](int64_t first_panel, int64_t last) {
+                   for (int64_t panel = first_panel; panel < last; ++panel) multiply_panel(panel);
+                 });
     for (int64_t r = 0; r < rows; ++r) {
       std::memcpy(state + r * hidden, output + r * output_stride, hidden * sizeof(T));
     }
@@ -313,7 +319,7 @@ Result forward(const Shape& shape, const Steps& steps, const Given& given, Save 
     if (!fused) multiply_input<T>(shape, steps, given, gates);
     visit_kind(shape.kind, [&]<Kind kind>() {
       const Pass<T, kind> pass(shape, steps, given, result, gates);
-      for_sequences(shape, steps, [&](int64_t direction, int64_t begin, int64_t end) {
+      for_sequences(shape, steps, sizeof(T), [&](int64_t direction, int64_t begin, int64_t end) {
         pass.run(direction, begin, end);
       });
     });
