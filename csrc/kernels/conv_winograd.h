@@ -89,6 +89,7 @@ struct Tiling {
   }
 
   int64_t count() const { return sets * down * across; }
+  int64_t all_tiles() const { return batch * height.tiles * width.tiles; }
   int64_t most_tiles() const { return images * rows * columns; }
   /// Elements of the largest patch of the source.
   int64_t most_seen() const { return (rows * kStep + 2) * (columns * kStep + 2); }

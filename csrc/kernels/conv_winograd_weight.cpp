@@ -20,6 +20,7 @@ namespace {
 using namespace winograd;
 
 constexpr int64_t kChannelsAtOnce = 128, kMostTiles = 56, kUnitsWanted = 8;
+constexpr int64_t kTilesWorthATable = 128;  // to add it up, another core has to read it
 constexpr int64_t kChannelsDelivered = 16;
 
 /// A dy A' of rows x columns tiles of a patch, to[tile * pitch] of each product.
@@ -92,7 +93,9 @@ struct Work {
         ranges(divide_up(larges, range)),
         tables(g.groups * panels.count * ranges),
         tiling(g, false, kMostTiles, divide_up(kUnitsWanted, tables)),
-        slices(std::clamp<int64_t>(divide_up(kUnitsWanted, tables), 1, tiling.count())),
+        slices(std::clamp<int64_t>(
+            std::min(divide_up(kUnitsWanted, tables), tiling.all_tiles() / kTilesWorthATable), 1,
+            tiling.count())),
         stride(spread(range * panels.width)),
         slice_stride(tables * kProducts * stride) {}
 
@@ -141,6 +144,31 @@ void multiply_block(const Work<T>& work, int64_t channels, int64_t tiles, const 
   }
 }
 
+/// Some large channels of a table, of all slices, to the weight's gradient.
+template <class S, class T>
+void deliver_sums(const Work<T>& work, int64_t number, int64_t skipped, const T* table, S* weight,
+                  const WeightLayout& layout) {
+  const int64_t lanes = work.panels.width;
+  const auto part = work.part(number);
+  const int64_t count = std::min(kChannelsDelivered, part.channels - skipped);
+  if (count <= 0) return;
+  alignas(64) std::array<T, kTaps * kChannelsDelivered * blas::kMostGroups * Vec<T>::size> taps;
+  // In the order of memory: taps of a channel, or channels of a tap.
+  const bool taps_first = layout.tap == 1;
+  for (int64_t c = 0; c < count; ++c) {
+    transform_sums(table + (skipped + c) * lanes, work.slices, work.slice_stride, work.stride,
+                   lanes, taps.data() + c * (taps_first ? kTaps : 1) * lanes,
+                   (taps_first ? 1 : count) * lanes);
+  }
+  S* const to = weight + (part.group * work.smalls + part.lane) * layout.small +
+                (part.channel + skipped) * layout.large;
+  const int64_t runs = taps_first ? 1 : kTaps, length = kTaps * count / runs;
+  for (int64_t run = 0; run < runs; ++run) {
+    deliver_rows<S, T>(taps.data() + run * length * lanes, 1, 0, lanes, 0, length, part.lanes,
+                       to + run * layout.tap, layout.small);
+  }
+}
+
 }  // namespace
 
 bool is_winograd_to_weight(const Geometry& g) {
@@ -165,7 +193,10 @@ void convolve_to_weight_winograd(const Geometry& g, const S* large, const Layout
   const Work<T> work(g);
   const Tiling& tiling = work.tiling;
   const int64_t lanes = work.panels.width, side = Vec<T>::size;
-  const SharedScratch<T> memory(work.slices * work.slice_stride);
+  // A unit that sees everything delivers its sums itself: another core would wait for them.
+  const bool at_end = work.slices > 1;
+  const int64_t table_size = kProducts * work.stride;
+  const SharedScratch<T> memory(at_end ? work.slices * work.slice_stride : 0);
   T* const tables = memory.data();
   const int64_t pitch = divide_up(work.range, side) * side;
   const int64_t seen_stride = spread(tiling.most_tiles() * pitch),
@@ -174,12 +205,14 @@ void convolve_to_weight_winograd(const Geometry& g, const S* large, const Layout
   const auto unit = [&](int64_t index) {
     const int64_t slice = index % work.slices, number = index / work.slices;
     const auto part = work.part(number);
-    const Scratch<T> scratch(kProducts * (seen_stride + gradient_stride) + patch_size);
+    const Scratch<T> scratch(kProducts * (seen_stride + gradient_stride) + patch_size +
+                             (at_end ? 0 : table_size));
     Pieces<T> memory_of_unit{scratch.data()};
     T* const seen = memory_of_unit.take(kProducts * seen_stride);
     T* const gradient = memory_of_unit.take(kProducts * gradient_stride);
     T* const patch = memory_of_unit.take(patch_size);
-    T* const table = tables + slice * work.slice_stride + number * kProducts * work.stride;
+    T* const table =
+        at_end ? tables + slice * work.slice_stride + number * table_size : memory_of_unit.next;
     const int64_t first = slice * tiling.count() / work.slices;
     for (int64_t i = first; i < (slice + 1) * tiling.count() / work.slices; ++i) {
       const Tiles tiles = tiling.block(i);
@@ -199,34 +232,22 @@ void convolve_to_weight_winograd(const Geometry& g, const S* large, const Layout
       multiply_block(work, part.channels, tiles.count(), seen, seen_stride, pitch, gradient,
                      gradient_stride, i > first, table);
     }
+    for (int64_t c = 0; !at_end && c < part.channels; c += kChannelsDelivered) {
+      deliver_sums(work, number, c, table, weight, weight_layout);
+    }
   };
   const double operations = 2.0 * static_cast<double>(tiling.most_tiles() * kProducts) *
                             static_cast<double>(work.range * lanes * tiling.count()) /
                             static_cast<double>(work.slices);
   for_units(work.tables * work.slices, operations, unit);
 
+  if (!at_end) return;
   const int64_t pieces = divide_up(work.range, kChannelsDelivered);
   parallel_for(0, work.tables * pieces, 2, [&](int64_t begin, int64_t end) {
-    alignas(64) std::array<T, kTaps * kChannelsDelivered * blas::kMostGroups * Vec<T>::size> taps;
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t number = i / pieces, skipped = i % pieces * kChannelsDelivered;
-      const auto part = work.part(number);
-      const int64_t count = std::min(kChannelsDelivered, part.channels - skipped);
-      // In the order of memory: taps of a channel, or channels of a tap.
-      const bool taps_first = weight_layout.tap == 1;
-      for (int64_t c = 0; c < count; ++c) {
-        transform_sums(tables + number * kProducts * work.stride + (skipped + c) * lanes,
-                       work.slices, work.slice_stride, work.stride, lanes,
-                       taps.data() + c * (taps_first ? kTaps : 1) * lanes,
-                       (taps_first ? 1 : count) * lanes);
-      }
-      S* const to = weight + (part.group * work.smalls + part.lane) * weight_layout.small +
-                    (part.channel + skipped) * weight_layout.large;
-      const int64_t runs = taps_first ? 1 : kTaps, length = kTaps * count / runs;
-      for (int64_t run = 0; run < runs && count > 0; ++run) {
-        deliver_rows<S, T>(taps.data() + run * length * lanes, 1, 0, lanes, 0, length, part.lanes,
-                           to + run * weight_layout.tap, weight_layout.small);
-      }
+      const int64_t number = i / pieces;
+      deliver_sums(work, number, i % pieces * kChannelsDelivered, tables + number * table_size,
+                   weight, weight_layout);
     }
   });
 }
