@@ -28,27 +28,29 @@ namespace {
 
 constexpr int64_t kDepth = 640;
 constexpr int64_t kUnitsAThread = 4;
+constexpr int64_t kOwnPanelBytes = 2 * 1024 * 1024;
 
-/// All panels of the weight: [group][panel][k][lane].
+/// Panels [begin_panel, end_panel) of the weight, of all groups' one after the other:
+/// [panel][k][lane].
 template <class S, class T>
-void pack_weights(const Plan& plan, int64_t weight_groups, const Panels<T>& panels, bool transposed,
-                  const S* weight, const WeightLayout& layout, T* packed) {
+void pack_weights(const Plan& plan, const Panels<T>& panels, bool transposed, const S* weight,
+                  const WeightLayout& layout, int64_t begin_panel, int64_t end_panel, T* packed) {
   const int64_t lane_stride = transposed ? layout.large : layout.small;
   const int64_t channel_stride = transposed ? layout.small : layout.large;
   const int64_t group_stride =
       layout.small * (transposed ? plan.source_channels : plan.target_channels);
-  const int64_t all_panels = weight_groups * panels.count;
   const int64_t at_once = std::min(channels_at_once(plan.taps), plan.source_channels);
   const int64_t pieces = divide_up(plan.source_channels, std::max<int64_t>(at_once, 1));
   const int64_t grain = 16384 / std::max<int64_t>(at_once * plan.taps * panels.width, 1) + 1;
-  parallel_for(0, all_panels * pieces, grain, [&](int64_t begin, int64_t end) {
+  parallel_for(begin_panel * pieces, end_panel * pieces, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t panel = i / pieces, first_channel = i % pieces * at_once;
       const int64_t last_channel = std::min(first_channel + at_once, plan.source_channels);
       const int64_t group = panel / panels.count, first = panel % panels.count * panels.width;
       pack_weight(plan, weight + group * group_stride + first * lane_stride, lane_stride,
                   channel_stride, layout.tap, plan.target_channels - first, first_channel,
-                  last_channel, panels.width, packed + panel * plan.depth() * panels.width);
+                  last_channel, panels.width,
+                  packed + (panel - begin_panel) * plan.depth() * panels.width);
     }
   });
 }
@@ -104,12 +106,6 @@ void convolve(const Geometry& original, bool transposed, const S* source,
   const Plan plan(geometry, transposed, source_layout, copied, true, budget);
   const Panels<T> panels(plan.target_channels);
   const int64_t depth = plan.depth(), panel_size = depth * panels.width;
-  const SharedScratch<T> memory(geometry.groups * panels.count * (panel_size + panels.width));
-  T* const packed = memory.data();
-  T* const packed_bias = packed + geometry.groups * panels.count * panel_size;
-  pack_weights(plan, geometry.groups, panels, transposed, weight, weight_layout, packed);
-  pack_bias(panels, geometry.groups, plan.target_channels, bias, packed_bias);
-
   // Small images come several at once, for what their panels cost; where blocks are too few for the
   // threads, their panels are shared out too.
   const int64_t blocks = volume(plan.blocks), most = plan.most_places();
@@ -117,6 +113,20 @@ void convolve(const Geometry& original, bool transposed, const S* source,
                                               divide_up(wanted, geometry.groups * panels.count));
   const int64_t sets = divide_up(geometry.batch, at_once), pieces = sets * geometry.groups * blocks;
   const int64_t shares = std::clamp<int64_t>(wanted / pieces, 1, panels.count);
+  // A panel that one unit alone needs is packed by it: to read what another core has just written
+  // takes longer than to pack it.
+  const int64_t all_panels = geometry.groups * panels.count;
+  const bool shared =
+      sets * blocks > 1 || panel_size * static_cast<int64_t>(sizeof(T)) > kOwnPanelBytes;
+  const int64_t packed_size = shared ? all_panels * panel_size : 0;
+  const SharedScratch<T> memory(packed_size + all_panels * panels.width);
+  T* const packed = memory.data();
+  T* const packed_bias = packed + packed_size;
+  if (shared) {
+    pack_weights(plan, panels, transposed, weight, weight_layout, 0, all_panels, packed);
+  }
+  pack_bias(panels, geometry.groups, plan.target_channels, bias, packed_bias);
+
   const auto unit = [&](int64_t index) {
     const int64_t share = index % shares;
     const int64_t group = index / shares / blocks % geometry.groups;
@@ -125,10 +135,13 @@ void convolve(const Geometry& original, bool transposed, const S* source,
     const int64_t images = (set + 1) * geometry.batch / sets - image;
     const Block block = plan.block(index / shares % blocks);
     const int64_t places = volume(block.size);
-    const Scratch<T> scratch(at_once * (plan.window_size + most * panels.width));
+    const Scratch<T> scratch(at_once * (plan.window_size + most * panels.width) +
+                             (shared ? 0 : panel_size));
     const Scratch<int32_t> lists(2 * at_once * most);
-    T* const tile = scratch.data();
-    T* const copies = tile + at_once * most * panels.width;
+    Pieces<T> memory_of_unit{scratch.data()};
+    T* const tile = memory_of_unit.take(at_once * most * panels.width);
+    T* const own_panel = memory_of_unit.take(shared ? 0 : panel_size);
+    T* const copies = memory_of_unit.next;
     int32_t* const offsets = lists.data();
     int32_t* const numbers = offsets + at_once * most;
 
@@ -140,11 +153,14 @@ void convolve(const Geometry& original, bool transposed, const S* source,
     const int64_t end = (share + 1) * panels.count / shares;
     for (int64_t p = share * panels.count / shares; p < end; ++p) {
       const int64_t panel = group * panels.count + p;
+      const T* const weights = shared ? packed + panel * panel_size : own_panel;
+      if (!shared) {
+        pack_weights(plan, panels, transposed, weight, weight_layout, panel, panel + 1, own_panel);
+      }
       for_each_phase(plan, block, images, offsets, numbers,
                      [&](const Phase& phase, int64_t begin, int64_t stop) {
                        multiply_phase(plan, phase, panels.groups, stop - begin, window,
-                                      offsets + begin, packed + panel * panel_size, tile,
-                                      numbers + begin);
+                                      offsets + begin, weights, tile, numbers + begin);
                      });
       const int64_t channel = group * plan.target_channels + p * panels.width;
       for (int64_t i = 0; i < images; ++i) {
