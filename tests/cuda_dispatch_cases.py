@@ -466,6 +466,7 @@ def gradients(function: Callable, *operands: torch.Tensor) -> tuple[torch.Tensor
 @case
 def operators_that_are_made_of_others() -> None:
     x, n = torch.randn(4, 5), torch.tensor([2, 0, 3])
+    half = {"rtol": 2e-3, "atol": 1e-3}  # a step of a half type
     with altbackend.no_fallback():
         agree(torch.repeat_interleave, n)
         agree(lambda a, k: a[:3].repeat_interleave(k.int(), dim=0), x, n)
@@ -483,7 +484,7 @@ def operators_that_are_made_of_others() -> None:
             agree(torch.median, values)
             agree(torch.nanmedian, values)
         agree(lambda w, i: torch.embedding_renorm_(w.clone(), i, 1.0, 2.0), x, n)
-        agree(lambda w, i: torch.embedding_renorm_(w.half(), i, 0.5, 1.0), x, n)
+        agree(lambda w, i: torch.embedding_renorm_(w.half(), i, 0.5, 1.0), x, n, **half)
         y, places = torch.nn.functional.max_pool2d(torch.randn(2, 4, 6), 2, return_indices=True)
         agree(lambda a, i: torch.nn.functional.max_unpool2d(a, i, 2), y, places)
         # More dimensions than a kernel takes.
@@ -500,6 +501,34 @@ def a_random_fill_needs_memory_for_each_number() -> None:
     for fill in (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.bernoulli_):
         shared = torch.zeros(3, 1, device="alt").expand(3, 4)
         assert "single memory location" in refused(lambda: fill(shared), RuntimeError)  # noqa: B023
+
+
+@case
+def what_is_no_distribution_is_refused() -> None:
+    for bad, text in (([0.5, -1], "entry < 0"), ([1, float("inf")], "infinity"), ([0, 0], "<= 0")):
+        weights = torch.tensor([[1.0, 1.0], bad], device="alt")
+        assert text in refused(lambda: weights.multinomial(3, replacement=True), RuntimeError)  # noqa: B023
+    assert weights[:0].multinomial(3, replacement=True).shape == (0, 3)
+
+
+@case
+def results_lie_as_the_host_s() -> None:
+    z = torch.randn(5, 6, 4, dtype=torch.complex64)
+    for spectrum in (z, z.permute(2, 0, 1)):
+        agree(torch.fft.irfft2, spectrum)
+        agree(torch.fft.irfftn, spectrum)
+    x = torch.eye(3, 4)
+    for a in (x, x.T, x.flatten()):
+        same(torch.nonzero(a.to("alt")), torch.nonzero(a))
+        out = torch.empty(0, dtype=torch.int64, device="alt")
+        same(torch.nonzero(a.to("alt"), out=out), torch.nonzero(a))
+
+
+@case
+def the_ends_of_a_sequence_are_rounded_first() -> None:
+    for function in (torch.linspace, torch.logspace):
+        given = function(-0.7, 1.7, 3, dtype=torch.int64, device="alt")
+        same(given, function(-0.7, 1.7, 3, dtype=torch.int64))
 
 
 # ---- errors ----

@@ -6,6 +6,8 @@ about a second for each module that a test needs.
 
 In the process, ``import simulation`` reaches the driver: ``simulation.driver.simulation_hold(1)``.
 
+``python tests/cuda_engine.py COMMAND`` runs a command so: the conformance suite, say.
+
 With ALT_CUDA_TESTS=gpu there is no simulation: the process sees the machine's GPUs and CuPy, and
 tests that are ``simulated`` are left out.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -55,3 +58,7 @@ def on_cuda(code: str, **settings: str) -> str:
     done = cuda_process(code, **settings)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    os.execvpe(sys.argv[1], sys.argv[1:], {**os.environ, **environment()})

@@ -66,11 +66,11 @@ def median(x: Array, dim: int, *, ignore_nan: bool = False) -> tuple[Array, Arra
 
 
 def nonzero(x: Array) -> Array:
-    """The coordinates of what is not zero, a row each, in order."""
+    """The coordinates of what is not zero, in order: a row for each dimension."""
     xp = module_of(x)
     if x.ndim == 0:
-        return xp.empty((int(x != 0), 0), dtype=xp.int64)
-    return xp.stack(xp.nonzero(x), axis=1).astype(xp.int64, copy=False)
+        return xp.empty((0, int(x != 0)), dtype=xp.int64)
+    return xp.stack(xp.nonzero(x)).astype(xp.int64, copy=False)
 
 
 def searchsorted(sequence: Array, values: Array, *, right: bool = False) -> Array:

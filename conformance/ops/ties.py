@@ -61,6 +61,7 @@ OPERATORS: dict[str, Callable[[Any, Any], Tensors | None]] = {
     "median": _pointed_at(_chosen),
     "nanmedian": _pointed_at(_chosen),
     "kthvalue": _pointed_at(_chosen, place=1),
+    "topk": _pointed_at(_chosen, place=1),
     "svd_lowrank": _singular_values,
 }
 

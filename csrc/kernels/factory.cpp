@@ -149,13 +149,13 @@ at::Tensor& logspace_out(const at::Scalar& start_, const at::Scalar& end_, int64
       }
       return;
     }
-    if (alt::cuda::on_gpu()) {
-      const bool complex = target.is_complex();
-      const auto wide = complex ? target.scalar_type() : at::kDouble;
-      target.copy_(at::pow(base, at::linspace(start_, end_, steps, target.options().dtype(wide))));
-      return;
-    }
     visit<RealAndComplexTypes>(target.scalar_type(), "logspace_cpu", [&]<class T>() {
+      if (alt::cuda::on_gpu()) {
+        const auto wide = c10::is_complex<T>::value ? target.scalar_type() : at::kDouble;
+        const at::Scalar first(start_.to<T>()), last(end_.to<T>());
+        target.copy_(at::pow(base, at::linspace(first, last, steps, target.options().dtype(wide))));
+        return;
+      }
       // Real exponents and powers are double whatever the output is.
       using Wide = std::conditional_t<c10::is_complex<T>::value, T, double>;
       const Wide wide_base(base), start(start_.to<T>()), end(end_.to<T>());

@@ -330,9 +330,8 @@ Tensor fft_r2c(const Tensor& self, IntArrayRef dim, int64_t normalization, bool 
 Tensor fft_c2r(const Tensor& self, IntArrayRef dim, int64_t normalization, int64_t last_dim_size) {
   check_complex(self);
   const int64_t last = dim.back();
-  const Tensor input = dim.size() > 1 && !alt::cuda::on_gpu()
-                           ? fft_c2c(self, dim.slice(0, dim.size() - 1), normalization, false)
-                           : self;
+  const Tensor input =
+      dim.size() > 1 ? fft_c2c(self, dim.slice(0, dim.size() - 1), normalization, false) : self;
   DimVector sizes(self.sizes());
   sizes[last] = last_dim_size;
   Tensor out = empty_result(input, sizes, last, c10::toRealValueType(self.scalar_type()));
@@ -340,10 +339,11 @@ Tensor fft_c2r(const Tensor& self, IntArrayRef dim, int64_t normalization, int64
     refuse_no_lanes();
     return out.zero_();
   }
-  if (alt::cuda::on_gpu()) {  // all dimensions at once
-    cuda::call_array(
-        "fft.c2r", {self}, {out},
-        {{"dim", dim.vec()}, {"normalization", normalization}, {"last_size", last_dim_size}});
+  if (alt::cuda::on_gpu()) {
+    cuda::call_array("fft.c2r", {input}, {out},
+                     {{"dim", std::vector{last}},
+                      {"normalization", normalization},
+                      {"last_size", last_dim_size}});
     return out;
   }
   // A signal may come with more of its spectrum than the half that is read.

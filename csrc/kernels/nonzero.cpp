@@ -16,7 +16,6 @@
 #include "kernels/bits.h"
 #include "kernels/chunk_counts.h"
 #include "kernels/cuda/array.h"
-#include "kernels/operands.h"
 #include "loops/dtype.h"
 #include "runtime/cuda/engine.h"
 
@@ -133,6 +132,21 @@ void write_coordinates(const T* data, c10::IntArrayRef sizes, const ChunkCounts&
 
 }  // namespace
 
+namespace {
+
+/// A row of coordinates for each dimension; an output that is resized lies as they do.
+void give_coordinates(const at::Tensor& coordinates, at::Tensor& out) {
+  const at::Tensor found = coordinates.t();
+  const bool resized = at::native::resize_output(out, found.sizes());
+  if (resized && out.numel() > 0) {
+    out.set_(found);
+  } else {
+    out.copy_(found);
+  }
+}
+
+}  // namespace
+
 at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
   TORCH_CHECK(out.scalar_type() == at::kLong,
               "nonzero: Expected out tensor to have scalar type Long but got scalar type",
@@ -140,7 +154,7 @@ at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
   at::assert_no_internal_overlap(out);
   at::assert_no_overlap(out, self);
   if (alt::cuda::on_gpu()) {
-    copy_to_output(cuda::new_from_array("sort.nonzero", {self}).at(0), out);
+    give_coordinates(cuda::new_from_array("sort.nonzero", {self}).at(0), out);
     return out;
   }
   const auto source = self.contiguous();
@@ -148,24 +162,18 @@ at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
     const T* data = source.const_data_ptr<T>();
     const auto counts = count_chunks(data, source.numel());
     const int64_t total = counts.total();
-    const bool resized = at::native::resize_output(out, {total, self.dim()});
-    if (out.numel() == 0) {
-      return;
-    }
     auto coordinates = at::empty({self.dim(), total}, out.options());
-    write_coordinates(data, source.sizes(), counts,
-                      {coordinates.mutable_data_ptr<int64_t>(), 1, total, total});
-    if (resized) {
-      out.set_(coordinates.t());
-    } else {
-      out.copy_(coordinates.t());
+    if (coordinates.numel() > 0) {
+      write_coordinates(data, source.sizes(), counts,
+                        {coordinates.mutable_data_ptr<int64_t>(), 1, total, total});
     }
+    give_coordinates(coordinates, out);
   });
   return out;
 }
 
 at::Tensor nonzero(const at::Tensor& self) {
-  if (alt::cuda::on_gpu()) return cuda::new_from_array("sort.nonzero", {self}).at(0);
+  if (alt::cuda::on_gpu()) return cuda::new_from_array("sort.nonzero", {self}).at(0).t();
   const auto source = self.contiguous();
   at::Tensor coordinates;
   visit<EveryType>(self.scalar_type(), "nonzero_count_cpu", [&]<class T>() {

@@ -244,8 +244,8 @@ at::Tensor& logcumsumexp_out(const at::Tensor& self, int64_t dim, at::Tensor& ou
   using Types = concat_t<FloatingAndHalfTypes, ComplexTypes>;
   if (alt::cuda::on_gpu()) {
     visit<Types>(self.scalar_type(), "logcumsumexp_out_cpu", []<class T>() {});
-    cuda::call_array("scan.logcumsumexp", {self.to(opmath_dtype(self.scalar_type()))}, {out},
-                     {{"dim", dim}});
+    const auto wide = self.is_complex() ? at::kComplexDouble : at::kDouble;  // as on the host
+    cuda::call_array("scan.logcumsumexp", {self.to(wide)}, {out}, {{"dim", dim}});
     return out;
   }
   visit<Types>(self.scalar_type(), "logcumsumexp_out_cpu", [&]<class T>() {

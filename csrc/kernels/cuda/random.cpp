@@ -6,7 +6,9 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/searchsorted.h>
+#include <ATen/ops/stack.h>
 
+#include <cmath>
 #include <mutex>
 #include <optional>
 
@@ -149,11 +151,33 @@ void permute(const Tensor& out, int64_t n, const OptionalGenerator& generator) {
   out.copy_(std::get<1>(keys.sort(/*stable=*/true, 0, /*descending=*/false)));
 }
 
+namespace {
+
+/// Of probabilities and their sums; the host waits for the device, once.
+void check_distributions(const Tensor& probabilities, const Tensor& totals) {
+  const auto wide = [](const Tensor& number) { return number.to(at::kDouble); };
+  const Tensor found =
+      at::stack({wide(probabilities.min()), wide(probabilities.max()), totals.min()}).to(at::kCPU);
+  const double* number = found.const_data_ptr<double>();
+  TORCH_CHECK(number[0] >= 0,
+              "invalid multinomial distribution (encountering probability entry < 0)");
+  TORCH_CHECK(
+      std::isfinite(number[1]),
+      "invalid multinomial distribution (encountering probability entry = infinity or NaN)");
+  TORCH_CHECK(number[2] > 0, "invalid multinomial distribution (sum of probabilities <= 0)");
+}
+
+}  // namespace
+
 void multinomial_with_replacement(Tensor& result, const Tensor& self, int64_t n_sample,
                                   OptionalGenerator generator) {
   check_type<FloatingAndHalfTypes>(self.scalar_type(), "multinomial");
+  if (result.numel() == 0) return;
+  TORCH_CHECK(self.numel() > 0, "invalid multinomial distribution (sum of probabilities <= 0)");
   Tensor cumulative = self.to(at::kDouble).cumsum(-1);
-  cumulative = cumulative.div(cumulative.narrow(-1, self.size(-1) - 1, 1));
+  const Tensor totals = cumulative.narrow(-1, self.size(-1) - 1, 1);
+  check_distributions(self, totals);
+  cumulative = cumulative.div(totals);
   at::DimVector sizes(self.sizes().begin(), self.sizes().end());
   sizes.back() = n_sample;
   const Tensor samples = at::empty(sizes, cumulative.options());
