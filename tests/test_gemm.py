@@ -195,6 +195,29 @@ def test_many_threads_give_the_same_bits():
         assert torch.equal(a @ b, first)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(("m", "k", "n"), [(301, 530, 170), (90, 700, 333), (2000, 65, 70)])
+def test_large_products_in_any_layout(m, k, n, dtype):
+    """What our own product takes: several ranges of k and panels, rows or columns shared out."""
+    torch.manual_seed(0)
+    a, b, c = (torch.randn(*size, dtype=dtype) for size in ((m, k), (k, n), (m, n)))
+    exact = c.double() + a.double() @ b.double()
+    before = torch.get_num_threads()
+    layouts = [lambda t: t, lambda t: t.t().contiguous().t()]
+    for turn_a, turn_b in itertools.product(layouts, layouts):
+        operands = [t.to("alt") for t in (c, turn_a(a), turn_b(b))]
+        results = []
+        for threads in (1, 3):
+            try:
+                torch.set_num_threads(threads)
+                results.append(torch.addmm(*operands).cpu())
+            finally:
+                torch.set_num_threads(before)
+        assert torch.equal(*results)
+        bound = 1e-3 if dtype == torch.float32 else 1e-11
+        assert (results[0] - exact).abs().max() < bound
+
+
 def test_gradient_through_a_linear_layer():
     x = torch.randn(2, 3, 5, requires_grad=True)
     weight, bias = torch.randn(4, 5, requires_grad=True), torch.randn(4, requires_grad=True)

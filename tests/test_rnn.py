@@ -352,6 +352,27 @@ def test_the_batch_and_the_threads_do_not_change_a_sequence():
     assert torch.equal(whole, split)
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_threads_that_share_a_step_do_not_change_it(kind):
+    """Few sequences and more weights than a core's cache holds."""
+    torch.manual_seed(0)
+    module = kind(30, 400 if kind is nn.RNN else 230).to("alt")
+    x = torch.randn(7, 2, 30, device="alt", requires_grad=True)
+    leaves = [x, *module.parameters()]
+    before = torch.get_num_threads()
+
+    def run(threads: int) -> list[torch.Tensor]:
+        try:
+            torch.set_num_threads(threads)
+            y = module(x)[0]
+            return [y.detach(), *torch.autograd.grad(y.square().sum(), leaves)]
+        finally:
+            torch.set_num_threads(before)
+
+    for one, several in zip(run(1), run(3), strict=True):
+        assert torch.equal(one, several)
+
+
 def test_a_layer_saves_no_more_than_its_gates_and_cells():
     steps, batch, hidden = 20, 4, 32
     module = nn.LSTM(hidden, hidden).to("alt")
