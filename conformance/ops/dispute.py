@@ -45,8 +45,10 @@ class Dispute:
         try:
             trees(stock, alt, self.tolerance, where)
         except ValueDifference:
+            if self.call is not None:
+                raise
             meant = [ties.meant(self.op.name, self.sample, x) for x in (stock, alt)]
-            if self.call is not None or meant[0] is None or meant[1] is None:
+            if meant[0] is None or meant[1] is None:
                 raise
             compare_trees(meant[0], meant[1], self.tolerance, where)
 
