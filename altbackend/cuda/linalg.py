@@ -44,15 +44,19 @@ def _handle(library: str) -> int:
     return getattr(device, f"get_{library}_handle")()
 
 
-def _solve(name: str, a: Array, sizes: Sequence[Any], arguments: Sequence[Any]) -> None:
-    """One call of cuSOLVER, with the memory that it asks for: behind what goes before `info`."""
+def _memory_for(name: str, a: Array, sizes: Sequence[Any]) -> Array:
+    """The memory that a routine of cuSOLVER asks for, of numbers of the array's dtype."""
     import cupy
 
-    handle = _handle("cusolver")
-    count = _routine("cusolver", f"{name}_bufferSize", a)(handle, *sizes)
-    work = cupy.empty(max(count, 1), dtype=a.dtype)
+    count = _routine("cusolver", f"{name}_bufferSize", a)(_handle("cusolver"), *sizes)
+    return cupy.empty(max(count, 1), dtype=a.dtype)
+
+
+def _solve(name: str, a: Array, sizes: Sequence[Any], arguments: Sequence[Any]) -> None:
+    """One call of cuSOLVER, with the memory that it asks for: behind what goes before `info`."""
+    work = _memory_for(name, a, sizes)
     *given, info = arguments
-    _routine("cusolver", name, a)(handle, *given, work.data.ptr, count, info)
+    _routine("cusolver", name, a)(_handle("cusolver"), *given, work.data.ptr, work.size, info)
 
 
 def _places(a: Array, dims: int) -> list[int]:
@@ -135,14 +139,11 @@ def getrf(a: Array, pivots: Array, info: Array) -> tuple[()]:
             len(places),
         )  # fmt: skip
         return ()
-    import cupy
-
-    factor, size = _routine("cusolver", "getrf", a), _routine("cusolver", "getrf_bufferSize", a)
-    handle = _handle("cusolver")
+    factor = _routine("cusolver", "getrf", a)
     for place, order, at in zip(places, _places(pivots, 1), _places(info, 0), strict=True):
-        count = size(handle, rows, columns, place, leading)
-        work = cupy.empty(max(count, 1), dtype=a.dtype)
-        factor(handle, rows, columns, place, leading, work.data.ptr, order, at)
+        given = (rows, columns, place, leading)
+        work = _memory_for("getrf", a, given)
+        factor(_handle("cusolver"), *given, work.data.ptr, order, at)
     return ()
 
 
@@ -223,13 +224,9 @@ def gesvd(
     a: Array, s: Array, info: Array, u: Array | None = None, vh: Array | None = None
 ) -> tuple[()]:
     """Singular values, and vectors where they are given: of matrices at least as high as wide."""
-    import cupy
-
     rows, columns = a.shape[-2:]
-    factor, size = _routine("cusolver", "gesvd", a), _routine("cusolver", "gesvd_bufferSize", a)
-    handle = _handle("cusolver")
-    count = size(handle, rows, columns)
-    work = cupy.empty(max(count, 1), dtype=a.dtype)
+    factor = _routine("cusolver", "gesvd", a)
+    work = _memory_for("gesvd", a, (rows, columns))
     places = _places(a, 2)
     nowhere = [0] * len(places)
     job = ord("N") if u is None else ord("A" if u.shape[-1] == rows else "S")
@@ -239,8 +236,8 @@ def gesvd(
         places, _places(s, 1), lefts, rights, _places(info, 0), strict=True
     ):
         factor(
-            handle, job, job, rows, columns, place, _leading(a), values, left, max(1, rows), right,
-            right_rows, work.data.ptr, count, 0, at,
+            _handle("cusolver"), job, job, rows, columns, place, _leading(a), values, left,
+            max(1, rows), right, right_rows, work.data.ptr, work.size, 0, at,
         )  # fmt: skip
     return ()
 

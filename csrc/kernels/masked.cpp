@@ -20,6 +20,7 @@
 #include "kernels/cuda/index.h"
 #include "kernels/iterate.h"
 #include "loops/dtype.h"
+#include "loops/element_size.h"
 #include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
@@ -30,14 +31,6 @@ void check_same_device(const at::Tensor& self, const at::Tensor& mask) {
               "expected self and mask to be on the same device, but got mask on ", mask.device(),
               " and self on ", self.device());
 }
-
-/// What moves an element of `size` bytes in lanes; elements of 16 move as they are.
-template <class T>
-using Moved = std::conditional_t<
-    sizeof(T) == 1, uint8_t,
-    std::conditional_t<sizeof(T) == 2, uint16_t,
-                       std::conditional_t<sizeof(T) == 4, uint32_t,
-                                          std::conditional_t<sizeof(T) == 8, uint64_t, T>>>>;
 
 /// Selects and writes every element, in lanes. Nobody else may write the row meanwhile. (GCC finds
 /// no lanes in a loop over bool.)
@@ -92,7 +85,7 @@ at::Tensor& masked_fill_scalar_(at::Tensor& self, const at::Tensor& mask, const 
                   .add_const_input(*expanded)
                   .build();
   visit<EveryType>(self.scalar_type(), "masked_fill", [&]<class T>() {
-    fill_where(iter, std::bit_cast<Moved<T>>(value.to<T>()), overlaps);
+    fill_where(iter, std::bit_cast<moved_as_t<T>>(value.to<T>()), overlaps);
   });
   return self;
 }

@@ -10,24 +10,15 @@
 #include "kernels/scatter_lanes.h"
 #include "kernels/scatter_reductions.h"
 #include "loops/dtype.h"
+#include "loops/element_size.h"
 
 namespace alt::kernels {
 namespace {
 
-template <class T>
-using unsigned_t =
-    std::conditional_t<sizeof(T) == 1, uint8_t,
-                       std::conditional_t<sizeof(T) == 2, uint16_t,
-                                          std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>>;
-
-/// What moves a T: a loop a size is enough.
-template <class T>
-using bits_t = std::conditional_t<sizeof(T) <= 8, unsigned_t<T>, T>;
-
 /// What adds and multiplies as T does: integers wrap around, with a sign or without.
 template <class T>
 using wrapping_t =
-    std::conditional_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, unsigned_t<T>, T>;
+    std::conditional_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, moved_as_t<T>, T>;
 
 void check_index(const at::Tensor& index, int64_t dim, const at::Tensor& self) {
   check_index_of_dimension(index, dim, self.dim() > 0 ? self.size(dim) : 1);
@@ -121,7 +112,7 @@ void scatter_fill(const at::Tensor& self, int64_t dim, const at::Tensor& index,
                   const at::Scalar& src) {
   check_index(index, dim, self);
   visit<EveryType>(self.scalar_type(), "scatter_fill_cpu", [&]<class T>() {
-    const auto bits = std::bit_cast<bits_t<T>>(src.to<T>());
+    const auto bits = std::bit_cast<moved_as_t<T>>(src.to<T>());
     scatter_value(self, dim, index, bits, reductions::Assign{});
   });
 }

@@ -2,6 +2,9 @@
 
 #include <c10/core/ScalarType.h>
 
+#include <cstdint>
+#include <type_traits>
+
 namespace alt {
 
 /// What moves an element of a dtype, for kernels that only move: an unsigned integer of its size.
@@ -19,5 +22,13 @@ inline at::ScalarType moved_as(at::ScalarType dtype) {
       return at::kComplexDouble;
   }
 }
+
+/// The same of a C++ type; elements of 16 bytes move as they are.
+template <class T>
+using moved_as_t = std::conditional_t<
+    sizeof(T) == 1, uint8_t,
+    std::conditional_t<sizeof(T) == 2, uint16_t,
+                       std::conditional_t<sizeof(T) == 4, uint32_t,
+                                          std::conditional_t<sizeof(T) == 8, uint64_t, T>>>>;
 
 }  // namespace alt

@@ -281,28 +281,12 @@ struct Arg {
   }
   // The best value by lanes, then where it first is.
   inline Acc block(const Input* x, int64_t n, int64_t index) const {
-    const Best best;
-    Input value = x[0];
-    int64_t i = 0, first = 0;
+    const Input value = best_of(x, n);
+    int64_t first = 0;
     if constexpr (has_vec_v<Input>) {
       using V = Vec<Input>;
-      constexpr int64_t kChains = 4;
-      if (n >= kChains * V::size) {
-        V chain[kChains];
-        for (int64_t k = 0; k < kChains; ++k) chain[k] = V::load(x + k * V::size);
-        for (i = kChains * V::size; i + kChains * V::size <= n; i += kChains * V::size) {
-          for (int64_t k = 0; k < kChains; ++k) {
-            chain[k] = best.combine(chain[k], V::load(x + i + k * V::size));
-          }
-        }
-        const V lanes =
-            best.combine(best.combine(chain[0], chain[1]), best.combine(chain[2], chain[3]));
-        for (int k = 0; k < V::size; ++k) value = best.combine(value, Input(lanes[k]));
-      }
-      for (; i < n; ++i) value = best.combine(value, x[i]);
       while (first + V::size <= n && !any(is(V::load(x + first), V(value)))) first += V::size;
     }
-    for (; i < n; ++i) value = best.combine(value, x[i]);
     while (!is(x[first], value)) ++first;
     return {x[first], index + first};
   }
@@ -332,6 +316,29 @@ struct Arg {
   template <class V>
   ALT_FN static auto is(V x, V best) {
     return (x == best) | is_nan(x);
+  }
+  static Input best_of(const Input* x, int64_t n) {
+    const Best best;
+    Input value = x[0];
+    int64_t i = 0;
+    if constexpr (has_vec_v<Input>) {
+      using V = Vec<Input>;
+      constexpr int64_t kChains = 4;
+      if (n >= kChains * V::size) {
+        V chain[kChains];
+        for (int64_t k = 0; k < kChains; ++k) chain[k] = V::load(x + k * V::size);
+        for (i = kChains * V::size; i + kChains * V::size <= n; i += kChains * V::size) {
+          for (int64_t k = 0; k < kChains; ++k) {
+            chain[k] = best.combine(chain[k], V::load(x + i + k * V::size));
+          }
+        }
+        const V lanes =
+            best.combine(best.combine(chain[0], chain[1]), best.combine(chain[2], chain[3]));
+        for (int k = 0; k < V::size; ++k) value = best.combine(value, Input(lanes[k]));
+      }
+    }
+    for (; i < n; ++i) value = best.combine(value, x[i]);
+    return value;
   }
   // The r-th row of n elements against the best of those before it.
   void challenge(Input* best, Input* where, const Input* row, int64_t n, int64_t r) const {

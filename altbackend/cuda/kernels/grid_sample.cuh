@@ -169,8 +169,23 @@ struct Point {
   }
 };
 
-ALT_FN int64_t plane(const int64_t* g) {
-  return g[kExtent] * g[kExtent + 1] * g[kExtent + 2];
+/// body(point's number, where it looks) for the points of this thread.
+template <class T, class Body>
+ALT_FN void for_points(const int64_t* g, const TensorArgs& points, Body&& body) {
+  for (int64_t i = first_index(); i < g[kBatch] * g[kPoints]; i += grid_step()) {
+    body(i, Point<T>(g, data_of<T>(points) + i * g[kDimensions]));
+  }
+}
+
+/// body(where the channel's plane begins in the image, where the point is in the output) for the
+/// channels of a point.
+template <class Body>
+ALT_FN void for_channels(const int64_t* g, int64_t point, Body&& body) {
+  const int64_t plane = g[kExtent] * g[kExtent + 1] * g[kExtent + 2];
+  const int64_t points = g[kPoints], first = point / points * g[kChannels];
+  for (int64_t c = first; c < first + g[kChannels]; ++c) {
+    body(c * plane, c * points + point % points);
+  }
 }
 }  // namespace grid
 
@@ -178,54 +193,48 @@ ALT_FN int64_t plane(const int64_t* g) {
 template <class T>
 ALT_FN void grid_sample(const KernelArgs& a) {
   const int64_t* g = a.integers;
-  const int64_t points = g[grid::kPoints], channels = g[grid::kChannels], plane = grid::plane(g);
-  for (int64_t i = first_index(); i < g[grid::kBatch] * points; i += grid_step()) {
-    const grid::Point<T> point(g, data_of<T>(a.tensors[2]) + i * g[grid::kDimensions]);
-    for (int64_t c = i / points * channels; c < (i / points + 1) * channels; ++c) {
-      const T* image = data_of<T>(a.tensors[1]) + c * plane;
+  grid::for_points<T>(g, a.tensors[2], [&](int64_t i, const grid::Point<T>& point) {
+    grid::for_channels(g, i, [&](int64_t plane, int64_t to) {
+      const T* image = data_of<T>(a.tensors[1]) + plane;
       T sum(0);
       point.each(g, [&](int64_t at, T weight, const T*) { sum += image[at] * weight; });
-      data_of<T>(a.tensors[0])[c * points + i % points] = sum;
-    }
-  }
+      data_of<T>(a.tensors[0])[to] = sum;
+    });
+  });
 }
 
 /// tensors: gradient of the image (zeroed), of the output, points.
 template <class T>
 ALT_FN void grid_sample_backward_image(const KernelArgs& a) {
   const int64_t* g = a.integers;
-  const int64_t points = g[grid::kPoints], channels = g[grid::kChannels], plane = grid::plane(g);
-  for (int64_t i = first_index(); i < g[grid::kBatch] * points; i += grid_step()) {
-    const grid::Point<T> point(g, data_of<T>(a.tensors[2]) + i * g[grid::kDimensions]);
-    for (int64_t c = i / points * channels; c < (i / points + 1) * channels; ++c) {
-      T* image = data_of<T>(a.tensors[0]) + c * plane;
-      const T gradient = data_of<T>(a.tensors[1])[c * points + i % points];
+  grid::for_points<T>(g, a.tensors[2], [&](int64_t i, const grid::Point<T>& point) {
+    grid::for_channels(g, i, [&](int64_t plane, int64_t from) {
+      T* image = data_of<T>(a.tensors[0]) + plane;
+      const T gradient = data_of<T>(a.tensors[1])[from];
       point.each(g, [&](int64_t at, T weight, const T*) {
         index::atomic_add(image + at, gradient * weight);
       });
-    }
-  }
+    });
+  });
 }
 
 /// tensors: gradient of the points, of the output, image, points.
 template <class T>
 ALT_FN void grid_sample_backward_points(const KernelArgs& a) {
   const int64_t* g = a.integers;
-  const int64_t points = g[grid::kPoints], channels = g[grid::kChannels], plane = grid::plane(g);
-  for (int64_t i = first_index(); i < g[grid::kBatch] * points; i += grid_step()) {
-    const grid::Point<T> point(g, data_of<T>(a.tensors[3]) + i * g[grid::kDimensions]);
+  grid::for_points<T>(g, a.tensors[3], [&](int64_t i, const grid::Point<T>& point) {
     T sum[3] = {T(0), T(0), T(0)};
-    for (int64_t c = i / points * channels; c < (i / points + 1) * channels; ++c) {
-      const T* image = data_of<T>(a.tensors[2]) + c * plane;
-      const T gradient = data_of<T>(a.tensors[1])[c * points + i % points];
+    grid::for_channels(g, i, [&](int64_t plane, int64_t from) {
+      const T* image = data_of<T>(a.tensors[2]) + plane;
+      const T gradient = data_of<T>(a.tensors[1])[from];
       point.each(g, [&](int64_t at, T, const T* slopes) {
         for (int d = 0; d < 3; ++d) sum[d] += gradient * image[at] * slopes[d];
       });
-    }
+    });
     for (int64_t d = 0; d < g[grid::kDimensions]; ++d) {
       data_of<T>(a.tensors[0])[i * g[grid::kDimensions] + d] = sum[d];
     }
-  }
+  });
 }
 
 }  // namespace alt::kernels

@@ -49,10 +49,8 @@ Bagged embedding_bag(const Tensor& weight, const Tensor& indices, const Tensor& 
   if (bags * width == 0) return result;
   launch_elements(
       kernel("embedding_bag", {weight.scalar_type()}), bags * width,
-      arguments({dense_args(result.output, {}), dense_args(result.sizes, {}),
-                 dense_args(result.largest, {}), dense_args(table, {}), dense_args(index, {}),
-                 dense_args(starts, {}), dense_args(scales, {})},
-                {bags, width, weight.size(0), places, starts.numel(), mode, padding_idx}));
+      dense_arguments({result.output, result.sizes, result.largest, table, index, starts, scales},
+                      {bags, width, weight.size(0), places, starts.numel(), mode, padding_idx}));
   return result;
 }
 

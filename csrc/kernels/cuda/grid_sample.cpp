@@ -34,12 +34,10 @@ struct GridLaunch {
     const int64_t dimensions = input.dim() - 2;
     const int64_t each = c10::multiply_integers(grid.sizes().slice(1, dimensions));
     points = input.size(0) * each;
-    arguments = kernels::cuda::arguments(
-        {}, {dimensions, input.size(0), input.size(1), each, dimensions == 3 ? input.size(2) : 1,
-             input.size(-2), input.size(-1), options.interpolation, options.padding,
-             options.align_corners});
-    TensorArgs* to = arguments.tensors;
-    for (const Tensor& tensor : tensors) *to++ = dense_args(tensor, {});
+    arguments = dense_arguments(
+        tensors, {dimensions, input.size(0), input.size(1), each,
+                  dimensions == 3 ? input.size(2) : 1, input.size(-2), input.size(-1),
+                  options.interpolation, options.padding, options.align_corners});
   }
 };
 

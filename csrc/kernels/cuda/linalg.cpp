@@ -120,8 +120,7 @@ void unpack_pivots(at::TensorIterator& iter, int64_t dim_size, int64_t max_pivot
   const int64_t rows = iter.numel();
   if (rows == 0 || dim_size == 0) return;
   launch_elements(kernel("unpack_pivots", {at::kInt}), rows,
-                  arguments({dense_args(iter.tensor(0), {}), dense_args(iter.tensor(1), {})},
-                            {rows, dim_size, max_pivot}));
+                  dense_arguments({iter.tensor(0), iter.tensor(1)}, {rows, dim_size, max_pivot}));
 }
 
 void triangular_solve(const Tensor& A, const Tensor& B, bool left, bool upper,
