@@ -217,6 +217,25 @@ def test_casts(n, dtype):
     assert_agrees(lambda t: t[:1].expand(n, 2).to(dtype).float(), x)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("shape", [(1,), (15,), (16,), (1003,), (7, 33), (40, 130)], ids=str)
+def test_halves(shape, dtype):
+    x, y = (torch.randn(shape) * 1000).to(dtype), torch.randn(shape).to(dtype)
+    x.view(-1)[-1] = math.nan
+    for function in (torch.mul, torch.sub, torch.maximum, torch.eq, torch.lt):
+        assert_agrees(function, x, y)
+        assert_agrees(function, x, y[..., :1])
+        assert_agrees(function, x, y[:1])
+        assert_agrees(function, x.mT if x.dim() == 2 else x[::2], y.mT if x.dim() == 2 else y[::2])
+        assert_agrees(function, x, y.float())
+    for dtype_of_result in (torch.float32, torch.float64):
+        out = torch.empty(0, dtype=dtype_of_result)
+        assert_agrees(lambda a, b, out: torch.mul(a, b, out=out), x, y, out)
+    assert_agrees(lambda a: torch.add(a, 2.71828, alpha=0.1), x)
+    assert_agrees(lambda a: a * math.pi, x)
+    assert_agrees(lambda a, b: a.clone().mul_(b), x, y)
+
+
 @pytest.mark.parametrize("n", [7, 200])
 def test_rows_and_columns_of_numbers(n):
     x = torch.randn(50, n)
@@ -269,6 +288,19 @@ def test_large_results_wider_than_what_they_are_computed_in(dtype):
     assert torch.equal(result.cpu(), expected)
     result = torch.eq(y[:, 1:], y[:, :-1], out=torch.empty_like(result[:, 1:]))
     assert torch.equal(result.cpu(), torch.eq(x[:, 1:], x[:, :-1]).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_large_results_of_halves(dtype):
+    x = torch.randn(LARGE, 2 * LARGE + 3).to(dtype)
+    y = x.to("alt")
+    with altbackend.no_fallback():
+        assert torch.equal((y * y).cpu(), x * x)
+        assert torch.equal((y + y[:1]).cpu(), x + x[:1])
+        assert torch.equal((y[:, 1:] - y[:, :1]).cpu(), x[:, 1:] - x[:, :1])
+        assert torch.equal(torch.lt(y, y.flip(0)).cpu(), torch.lt(x, x.flip(0)))
+        assert torch.equal(y.float().mul_(2).to(dtype).cpu(), x.float().mul_(2).to(dtype))
+        assert torch.equal((y * 2.71828).cpu(), x * 2.71828)
 
 
 @pytest.mark.parametrize("offset", [1, 15, 17])

@@ -1,12 +1,8 @@
 // One function a pair of dtypes. The contiguous case is a loop of its own, because that is the one
-// the compiler turns into vector conversions; float to and from the half types by AVX-512/F16C too.
+// the compiler turns into vector conversions; float to and from the half types are lanes.h's.
 #include "loops/convert.h"
 
 #include <c10/util/TypeCast.h>
-
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
 
 #include <algorithm>
 #include <array>
@@ -20,29 +16,20 @@ namespace {
 
 constexpr size_t kDtypes = static_cast<size_t>(at::ScalarType::NumOptions);
 
+template <class T>
+constexpr bool is_half = std::is_same_v<T, at::Half> || std::is_same_v<T, at::BFloat16>;
+
 template <class To, class From>
 void convert_contiguous(To* __restrict dst, const From* __restrict src, int64_t n) {
   if constexpr (std::is_same_v<To, From>) {
     std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(To));
-#if defined(__AVX512F__)
-  } else if constexpr (std::is_same_v<To, at::Half> && std::is_same_v<From, float>) {
+  } else if constexpr (is_half<To> && std::is_same_v<From, float>) {
     int64_t i = 0;
-    for (; i + 16 <= n; i += 16) {
-      const __m256i half =
-          _mm512_maskz_cvtps_ph(0xffff, _mm512_loadu_ps(src + i), _MM_FROUND_TO_NEAREST_INT);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst + i), half);
+    for (; i + Vec<float>::size <= n; i += Vec<float>::size) {
+      write_narrowed(Vec<float>::load(src + i), dst + i);
     }
     for (; i < n; ++i) dst[i] = src[i];
-#elif defined(__F16C__) && defined(__AVX2__)
-  } else if constexpr (std::is_same_v<To, at::Half> && std::is_same_v<From, float>) {
-    int64_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-      const __m128i half = _mm256_cvtps_ph(_mm256_loadu_ps(src + i), _MM_FROUND_TO_NEAREST_INT);
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(dst + i), half);
-    }
-    for (; i < n; ++i) dst[i] = src[i];
-#endif
-  } else if constexpr (std::is_same_v<To, float> && std::is_same_v<From, at::Half>) {
+  } else if constexpr (std::is_same_v<To, float> && is_half<From>) {
     int64_t i = 0;
     for (; i + Vec<float>::size <= n; i += Vec<float>::size) read_widened(src + i).store(dst + i);
     for (; i < n; ++i) dst[i] = src[i];

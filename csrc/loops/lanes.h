@@ -5,6 +5,7 @@
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "loops/vec.h"
@@ -66,6 +67,46 @@ inline Vec<float> read_widened(const c10::Half* from) {
   for (int i = 0; i < Vec<float>::size; ++i) wide[i] = from[i];
   return Vec<float>::load(wide);
 #endif
+}
+
+/// Lanes as the half type: rounded to nearest even, as a scalar's conversion does.
+inline void write_narrowed(Vec<float> value, c10::BFloat16* to) {
+#if defined(__AVX512F__)
+  const __m512i bits = _mm512_castps_si512(value.native), one = _mm512_set1_epi32(1);
+  const __m512i odd = _mm512_and_si512(_mm512_maskz_srli_epi32(0xffff, bits, 16), one);
+  const __m512i bias = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+  const __m512i rounded = _mm512_maskz_srli_epi32(0xffff, _mm512_add_epi32(bits, bias), 16);
+  const __mmask16 nan = _mm512_cmp_ps_mask(value.native, value.native, _CMP_UNORD_Q);
+  const __m512i half = _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_maskz_cvtepi32_epi16(0xffff, half));
+#else
+  for (int i = 0; i < Vec<float>::size; ++i) to[i] = value[i];
+#endif
+}
+inline void write_narrowed(Vec<float> value, c10::Half* to) {
+#if defined(__AVX512F__)
+  const __m256i half = _mm512_maskz_cvtps_ph(0xffff, value.native, _MM_FROUND_TO_NEAREST_INT);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), half);
+#elif defined(__AVX2__) && defined(__F16C__)
+  const __m128i half = _mm256_cvtps_ph(value.native, _MM_FROUND_TO_NEAREST_INT);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), half);
+#else
+  for (int i = 0; i < Vec<float>::size; ++i) to[i] = value[i];
+#endif
+}
+
+/// The first `count` lanes: memory behind them is not touched. The others are 0.
+template <class T>
+Vec<float> read_widened(const T* from, int count) {
+  T some[Vec<float>::size] = {};
+  std::copy_n(from, count, some);
+  return read_widened(some);
+}
+template <class T>
+void write_narrowed(Vec<float> value, T* to, int count) {
+  T some[Vec<float>::size];
+  write_narrowed(value, some);
+  std::copy_n(some, count, to);
 }
 
 template <class T>

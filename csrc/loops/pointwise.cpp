@@ -112,6 +112,7 @@ class BlockRunner {
     } else if (inner >= kLongBlock || outer == 1) {
       for (int64_t o = 0; o < outer; ++o) {
         for (int64_t i = 0; i < inner; i += block_) {
+          if (streaming_) prefetch_rows(pieces, numbers, i + block_, inner, o);
           run_block(pieces, numbers, i, std::min(block_, inner - i), o, 1, buffers);
         }
       }
@@ -161,6 +162,19 @@ class BlockRunner {
       if (!transposed(operands_[i], pieces[i])) continue;
       for (int64_t column = start; column < end; ++column) {
         __builtin_prefetch(pieces[i].at(column, row), 0, 2);
+      }
+    }
+  }
+
+  /// What the next block reads: while this one is cast, the memory would have nothing to do.
+  void prefetch_rows(const std::array<Piece, kMaxOperands>& pieces, const Numbers& numbers,
+                     int64_t start, int64_t inner, int64_t row) const {
+    const int64_t end = std::min(inner, start + block_);
+    for (int i = outputs_; i < count_; ++i) {
+      const int64_t size = operands_[i].element_size;
+      if (numbers.is(i - outputs_) || pieces[i].inner_stride != size) continue;
+      for (int64_t k = start; k < end; k += kLine / size) {
+        __builtin_prefetch(pieces[i].at(k, row));
       }
     }
   }
@@ -352,6 +366,16 @@ bool run_at_once(const at::TensorIteratorBase& iter, const PointwisePlan& plan, 
 }
 
 }  // namespace
+
+at::ScalarType half_of_inputs(const at::TensorIteratorBase& iter) {
+  const int outputs = iter.noutputs(), count = iter.ntensors();
+  const at::ScalarType half = count > outputs ? iter.dtype(outputs) : at::ScalarType::Undefined;
+  if (half != at::kHalf && half != at::kBFloat16) return at::ScalarType::Undefined;
+  for (int i = outputs + 1; i < count; ++i) {
+    if (iter.dtype(i) != half) return at::ScalarType::Undefined;
+  }
+  return half;
+}
 
 void run_pointwise(at::TensorIteratorBase& iter, const PointwisePlan& plan) {
   const int64_t total = iter.numel();

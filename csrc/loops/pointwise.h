@@ -19,6 +19,7 @@
 #include "loops/cuda/pointwise.h"
 #include "loops/dtype.h"
 #include "loops/function.h"
+#include "loops/lanes.h"
 #include "loops/vec.h"
 #include "runtime/cuda/engine.h"
 
@@ -47,6 +48,13 @@ struct PointwisePlan {
 
 /// Runs `plan` over all elements of `iter`, whatever the strides and dtypes of its operands.
 void run_pointwise(at::TensorIteratorBase& iter, const PointwisePlan& plan);
+
+/// The half type that all inputs have; Undefined where there is none.
+at::ScalarType half_of_inputs(const at::TensorIteratorBase& iter);
+
+/// What costs less than this is not worth passing halves through buffers of float: the loop reads
+/// and writes them itself. (Above it is, since a loop a type takes its time to compile.)
+inline constexpr int64_t kCostOfBuffers = 4;
 
 namespace detail {
 
@@ -88,27 +96,35 @@ template <class T>
 struct OutputOf<Mask<T>> {
   using type = bool;
 };
-/// Where the results of a loop go.
-template <class Result>
+/// Lanes from memory of T, or of a half type.
+template <class T, class Stored, class... Count>
+Vec<T> load_lanes(const Stored* from, Count... count) {
+  if constexpr (std::is_same_v<T, Stored>) {
+    return Vec<T>::load(from, count...);
+  } else {
+    return read_widened(from, count...);
+  }
+}
+
+/// Where the results of a loop go: numbers as T, or as the half type that is Stored for it.
+template <class Result, class T, class Stored>
 class Outputs {
+  using Computed = typename OutputOf<Result>::type;
+
  public:
-  using Element = typename OutputOf<Result>::type;
+  using Element = std::conditional_t<std::is_same_v<Computed, T>, Stored, Computed>;
   static constexpr size_t count = 1;
   explicit Outputs(void* const* outputs) : to_(static_cast<Element*>(outputs[0])) {}
 
   /// `count` of the lanes of `result` (of a scalar, the one), from element `i` on.
-  void store(int64_t i, const Result& result, int count) const {
+  template <class... Count>
+  void store(int64_t i, const Result& result, Count... count) const {
     if constexpr (std::is_same_v<Result, Element>) {
       to_[i] = result;
+    } else if constexpr (std::is_same_v<Computed, Element>) {
+      result.store(to_ + i, count...);
     } else {
-      result.store(to_ + i, count);
-    }
-  }
-  void store(int64_t i, const Result& result) const {
-    if constexpr (std::is_same_v<Result, Element>) {
-      to_[i] = result;
-    } else {
-      result.store(to_ + i);
+      write_narrowed(result, to_ + i, count...);
     }
   }
 
@@ -116,56 +132,58 @@ class Outputs {
   Element* to_;
 };
 
-template <class T>
-class Outputs<Two<T>> {
+template <class Result, class T, class Stored>
+class Outputs<Two<Result>, T, Stored> {
+  using One = Outputs<Result, T, Stored>;
+
  public:
-  using Element = typename Outputs<T>::Element;
+  using Element = typename One::Element;
   static constexpr size_t count = 2;
   explicit Outputs(void* const* outputs) : first_(outputs), second_(outputs + 1) {}
 
   template <class... Count>
-  void store(int64_t i, const Two<T>& results, Count... count) const {
+  void store(int64_t i, const Two<Result>& results, Count... count) const {
     first_.store(i, results.first, count...);
     second_.store(i, results.second, count...);
   }
 
  private:
-  Outputs<T> first_;
-  Outputs<T> second_;
+  One first_;
+  One second_;
 };
 
-template <class Body, class T, class Indices, class... P>
+template <class Body, class T, class Stored, class Indices, class... P>
 struct PointwiseLoop;
 
-template <class Body, class T, size_t... I, class... P>
-struct PointwiseLoop<Body, T, std::index_sequence<I...>, P...> {
+template <class Body, class T, class Stored, size_t... I, class... P>
+struct PointwiseLoop<Body, T, Stored, std::index_sequence<I...>, P...> {
   static constexpr bool vectorized = has_vec_v<T>;
   using Lane = std::conditional_t<vectorized, Vec<T>, T>;
   using Result =
       std::invoke_result_t<Body, Repeat<Lane, I>...,
                            std::conditional_t<vectorized && std::is_same_v<T, P>, Vec<T>, P>...>;
-  using Output = typename Outputs<Result>::Element;
+  using To = Outputs<Result, T, Stored>;
 
   static void run(const void* parameters, const Strip& given) {
     const Strip strip = given;  // a copy of our own: no store can change it
     std::apply(
         [&](const P&... p) {
-          constexpr size_t kOutputs = Outputs<Result>::count;
+          constexpr size_t kOutputs = To::count;
           void* outputs[kOutputs];
           std::copy_n(strip.outputs, kOutputs, outputs);
-          const T* inputs[] = {static_cast<const T*>(strip.inputs[I])...};
+          const Stored* inputs[] = {static_cast<const Stored*>(strip.inputs[I])...};
           for (int64_t row = 0;;) {
             if constexpr (vectorized) {
-              run_lanes(strip.n, strip.numbers, Outputs<Result>(outputs), inputs, lanes<T>(p)...);
+              run_lanes(strip.n, strip.numbers, To(outputs), inputs, lanes<T>(p)...);
             } else {
-              run_elements(strip.n, strip.numbers, Outputs<Result>(outputs), inputs, p...);
+              run_elements(strip.n, strip.numbers, To(outputs), inputs, p...);
             }
             if (++row == strip.rows) break;
             for (size_t k = 0; k < kOutputs; ++k) {
               outputs[k] = static_cast<char*>(outputs[k]) + strip.row_strides[k];
             }
-            ((inputs[I] = reinterpret_cast<const T*>(reinterpret_cast<const char*>(inputs[I]) +
-                                                     strip.row_strides[kOutputs + I])),
+            ((inputs[I] = reinterpret_cast<const Stored*>(reinterpret_cast<const char*>(inputs[I]) +
+                                                          strip.row_strides[kOutputs + I])),
              ...);
           }
         },
@@ -175,33 +193,32 @@ struct PointwiseLoop<Body, T, std::index_sequence<I...>, P...> {
  private:
   /// A row in vectors. A number is a vector in memory that the loop does not move on from.
   template <class... L>
-  static void run_lanes(int64_t n, uint32_t marked, Outputs<Result> out, const T* const* inputs,
-                        L... p) {
+  static void run_lanes(int64_t n, uint32_t marked, To out, const Stored* const* inputs, L... p) {
     constexpr int64_t kStep = Vec<T>::size;
-    Vec<T> numbers[sizeof...(I)];
-    const T* at[] = {inputs[I]...};
+    alignas(kVectorBytes) Stored numbers[sizeof...(I)][kStep];
+    const Stored* at[] = {inputs[I]...};
     int64_t step[] = {(static_cast<void>(I), kStep)...};
     const auto hold = [&](size_t k) {
       if (!(marked >> k & 1)) return;
-      numbers[k] = Vec<T>(*inputs[k]);
-      at[k] = reinterpret_cast<const T*>(&numbers[k]);
+      std::fill_n(numbers[k], kStep, *inputs[k]);
+      at[k] = numbers[k];
       step[k] = 0;
     };
     (hold(I), ...);
     int64_t i = 0;
     for (; i + kStep <= n; i += kStep) {
-      out.store(i, Body{}(Vec<T>::load(at[I])..., p...));
+      out.store(i, Body{}(load_lanes<T>(at[I])..., p...));
       ((at[I] += step[I]), ...);
     }
     if (const int rest = static_cast<int>(n - i); rest > 0) {
-      out.store(i, Body{}(Vec<T>::load(at[I], rest)..., p...), rest);
+      out.store(i, Body{}(load_lanes<T>(at[I], rest)..., p...), rest);
     }
   }
 
   /// A row of what has no lanes of ours, but that the compiler may find some for: a number is
   /// spread over a stretch.
-  static void run_elements(int64_t total, uint32_t marked, const Outputs<Result>& out,
-                           const T* const* inputs, const P&... p) {
+  static void run_elements(int64_t total, uint32_t marked, const To& out, const T* const* inputs,
+                           const P&... p) {
     constexpr int64_t kSpread = 256;
     T numbers[sizeof...(I)][kSpread];
     const T* at[] = {inputs[I]...};
@@ -244,10 +261,10 @@ enum class ComputeDtype { kCommon, kOutput, kInput, kDouble };
 template <class Body, class Types, size_t arity, ComputeDtype compute = ComputeDtype::kCommon,
           int64_t cost = 1, class... Args>
 void pointwise(at::TensorIteratorBase& iter, const Args&... args) {
-  const at::ScalarType dtype =
-      opmath_dtype(compute == ComputeDtype::kOutput  ? iter.dtype(0)
-                   : compute == ComputeDtype::kInput ? iter.input_dtype(0)
-                                                     : iter.common_dtype());
+  const at::ScalarType given = compute == ComputeDtype::kOutput  ? iter.dtype(0)
+                               : compute == ComputeDtype::kInput ? iter.input_dtype(0)
+                                                                 : iter.common_dtype();
+  const at::ScalarType dtype = opmath_dtype(given);
   if (cuda::on_gpu()) {
     detail::pointwise_on_gpu<Body, Types>(iter, dtype, args...);
     return;
@@ -255,13 +272,18 @@ void pointwise(at::TensorIteratorBase& iter, const Args&... args) {
   visit<Types>(dtype, Body::name, [&]<class Given>() {
     using T = std::conditional_t<compute == ComputeDtype::kDouble, double, Given>;
     const auto parameters = std::make_tuple(detail::parameter<T>(args)...);
-    const auto run = [&]<class... P>(const std::tuple<P...>& tuple) {
-      using Loop = detail::PointwiseLoop<Body, T, std::make_index_sequence<arity>, P...>;
-      run_pointwise(
-          iter, {c10::CppTypeToScalarType<T>::value,
-                 c10::CppTypeToScalarType<typename Loop::Output>::value, &Loop::run, &tuple, cost});
+    const auto run = [&]<class Stored, class... P>(const std::tuple<P...>& tuple) {
+      using Loop = detail::PointwiseLoop<Body, T, Stored, std::make_index_sequence<arity>, P...>;
+      using Output = typename Loop::To::Element;
+      run_pointwise(iter, {c10::CppTypeToScalarType<Stored>::value,
+                           c10::CppTypeToScalarType<Output>::value, &Loop::run, &tuple, cost});
     };
-    run(parameters);
+    if constexpr (std::is_same_v<T, float> && cost < kCostOfBuffers) {
+      const at::ScalarType half = given == dtype ? at::ScalarType::Undefined : half_of_inputs(iter);
+      if (half == at::kHalf) return run.template operator()<at::Half>(parameters);
+      if (half == at::kBFloat16) return run.template operator()<at::BFloat16>(parameters);
+    }
+    run.template operator()<T>(parameters);
   });
 }
 
