@@ -14,6 +14,7 @@ namespace alt::kernels {
 namespace {
 
 using draws::unit_uniform;
+using draws::Words;
 
 /// Every integer below n must be exact in T.
 template <class T>
@@ -37,8 +38,10 @@ void permute(T* out, int64_t stride, int64_t n, HostGenerator& generator) {
         out[i * stride] = static_cast<T>(i);
       }
     });
+    Words words(generator, n - 1);
     for (int64_t i = 0; i + 1 < n; ++i) {
-      const int64_t other = i + generator.random() % (n - i);
+      // A division of 32 bits takes half of the time of one of 64.
+      const int64_t other = i + words.random() % static_cast<uint32_t>(n - i);
       std::swap(out[i * stride], out[other * stride]);
     }
     return;
@@ -114,11 +117,12 @@ void multinomial_with_replacement(at::Tensor& result, const at::Tensor& self, in
     auto* out = result.mutable_data_ptr<int64_t>();
     std::vector<Real> cumulative(static_cast<size_t>(self.size(-1)));
     std::lock_guard lock(generator.mutex_);
+    Words words(generator, 2 * distributions * n_sample);
     for (int64_t i = 0; i < distributions; ++i) {
       cumulate(weights + (self.dim() > 1 ? i * self.stride(-2) : 0), self.stride(-1), cumulative);
       int64_t* row = out + (result.dim() > 1 ? i * result.stride(-2) : 0);
       for (int64_t j = 0; j < n_sample; ++j) {
-        row[j * result.stride(-1)] = find_slot(cumulative, unit_uniform<double>(generator));
+        row[j * result.stride(-1)] = find_slot(cumulative, unit_uniform<double>(words));
       }
     }
   });
