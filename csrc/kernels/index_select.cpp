@@ -2,8 +2,8 @@
 // dimension.
 //
 // A contiguous tensor is seen as [outer, size of dim, inner] and whole inner runs are moved.
-// Updates with equal indices happen in order of the index; threads split outer x inner, so that no
-// two of them write the same element and sums do not depend on how many there are.
+// Updates with equal indices happen in order of the index; threads split rows, or outer x inner, so
+// that no two of them write the same element and sums do not depend on how many there are.
 #include <ATen/MemoryOverlap.h>
 #include <ATen/TensorIterator.h>
 #include <ATen/core/Tensor.h>
@@ -25,6 +25,7 @@
 #include "kernels/scatter_reductions.h"
 #include "loops/dtype.h"
 #include "runtime/cuda/engine.h"
+#include "runtime/rounding.h"
 
 namespace alt::kernels {
 namespace {
@@ -53,7 +54,17 @@ void check_index_vector(const char* name, const at::Tensor& index) {
               "(): Expected dtype int32 or int64 for index");
 }
 
-/// Rows of one block. Which rows come next is known, and the processor cannot guess it.
+/// An index's next rows are known, and the processor cannot guess them. Long ones it finds itself.
+constexpr int64_t kRowsAhead = 4;
+
+template <class T>
+void prefetch_row(const T* row, int64_t length) {
+  constexpr int64_t kLine = 64 / sizeof(T), kLongest = 4096 / sizeof(T);
+  if (length > kLongest) return;
+  for (int64_t i = 0; i < length; i += kLine) __builtin_prefetch(row + i);
+}
+
+/// Rows of one block.
 template <class T, class Index>
 void select_block(T* out, const T* self, const Index* index, int64_t count, int64_t inner) {
   if (inner == 1) {
@@ -62,15 +73,9 @@ void select_block(T* out, const T* self, const Index* index, int64_t count, int6
     }
     return;
   }
-  constexpr int64_t kAhead = 4, kLine = 64;
   const auto bytes = static_cast<size_t>(inner) * sizeof(T);
   for (int64_t k = 0; k < count; ++k) {
-    if (bytes <= 4096 && k + kAhead < count) {
-      const auto* next = reinterpret_cast<const char*>(self + index[k + kAhead] * inner);
-      for (size_t line = 0; line < bytes; line += kLine) {
-        __builtin_prefetch(next + line);
-      }
-    }
+    if (k + kRowsAhead < count) prefetch_row(self + index[k + kRowsAhead] * inner, inner);
     std::memcpy(static_cast<void*>(out + k * inner), self + index[k] * inner, bytes);
   }
 }
@@ -96,10 +101,30 @@ at::Tensor wide(const at::Tensor& index) {
   return index.to(at::kLong).contiguous();
 }
 
-/// update(target, source element, k) for every index k, in order, for each column.
 template <class T, class Update>
-void update_runs(T* self, const T* source, const int64_t* index, const Cut& cut, int64_t count,
-                 Update&& update) {
+void update_row(T* target, const T* source, int64_t width, const Update& update) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < width; ++i) update(target[i], source[i]);
+}
+
+/// A thread has some of the tensor's rows, and looks at every index for those that name them.
+template <class T, class Update>
+void update_own_rows(T* self, const T* source, const int64_t* index, int64_t rows, int64_t inner,
+                     int64_t count, const Update& update) {
+  const int64_t threads = count * inner < kGrain ? 1 : num_threads();
+  parallel_for(0, rows, divide_up(rows, threads), [&](int64_t begin, int64_t end) {
+    const auto own = [&](int64_t k) { return k < count && index[k] >= begin && index[k] < end; };
+    for (int64_t k = 0; k < count; ++k) {
+      if (own(k + kRowsAhead)) prefetch_row(self + index[k + kRowsAhead] * inner, inner);
+      if (own(k)) update_row(self + index[k] * inner, source + k * inner, inner, update);
+    }
+  });
+}
+
+/// A thread has some columns of every row.
+template <class T, class Update>
+void update_own_columns(T* self, const T* source, const int64_t* index, const Cut& cut,
+                        int64_t count, const Update& update) {
   // Pieces of a row narrower than a few cache lines would cost more than they share out.
   const int64_t grain = std::max<int64_t>(64, kGrain / std::max<int64_t>(1, count));
   parallel_for(0, cut.outer * cut.inner, grain, [&](int64_t begin, int64_t end) {
@@ -107,16 +132,32 @@ void update_runs(T* self, const T* source, const int64_t* index, const Cut& cut,
       const int64_t block = begin / cut.inner;
       const int64_t column = begin % cut.inner;
       const int64_t width = std::min(cut.inner - column, end - begin);
+      T* targets = self + block * cut.size * cut.inner + column;
       for (int64_t k = 0; k < count; ++k) {
-        T* target = self + (block * cut.size + index[k]) * cut.inner + column;
-        const T* value = source + (block * count + k) * cut.inner + column;
-        for (int64_t i = 0; i < width; ++i) {
-          update(target[i], value[i]);
+        if (k + kRowsAhead < count) {
+          prefetch_row(targets + index[k + kRowsAhead] * cut.inner, width);
         }
+        const T* value = source + (block * count + k) * cut.inner + column;
+        update_row(targets + index[k] * cut.inner, value, width, update);
       }
       begin += width;
     }
   });
+}
+
+/// update(target, source element) for every index, in order, for each column. Lines that another
+/// thread has written last come from its cache, more slowly than from memory: rows of a few lines
+/// are shared out whole, as the threads that filled the tensor had them; longer ones by columns,
+/// whatever the indices are. (Looking at an index costs as much as updating an element or two.)
+template <class T, class Update>
+void update_runs(T* self, const T* source, const int64_t* index, const Cut& cut, int64_t count,
+                 const Update& update) {
+  constexpr int64_t kShortest = 64 / sizeof(T), kLongest = 1024 / sizeof(T);
+  if (cut.outer == 1 && cut.inner >= kShortest && cut.inner <= kLongest) {
+    update_own_rows(self, source, index, cut.size, cut.inner, count, update);
+  } else {
+    update_own_columns(self, source, index, cut, count, update);
+  }
 }
 
 template <class Body>
@@ -288,11 +329,10 @@ void index_reduce(const at::Tensor& self, int64_t dim, const at::Tensor& index,
   if (out.numel() == 0 || values.numel() == 0) {
     return;
   }
-  using Types = concat_t<IntegralTypes, FloatingAndHalfTypes>;
   with_contiguous(out, [&](const at::Tensor& target) {
     const Cut cut(target, dim);
     const int64_t count = positions.numel();
-    visit<Types>(target.scalar_type(), "index_reduce", [&]<class T>() {
+    visit<RealTypes>(target.scalar_type(), "index_reduce", [&]<class T>() {
       T* data = target.mutable_data_ptr<T>();
       if (!include_self) {
         const T neutral = neutral_value<T>(reduce);
