@@ -23,7 +23,6 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 15;
 
-using RealTypes = concat_t<concat_t<IntegralTypes, FloatingTypes>, HalfTypes>;
 using RealAndComplexTypes = concat_t<RealTypes, ComplexTypes>;
 
 // What stock counts in: double for floating types (float for the halves), int64 for integers.

@@ -24,7 +24,6 @@ namespace {
 using draws::integers_in;
 using draws::RealAndBoolTypes;
 using draws::RealBoolAndUnsignedTypes;
-using draws::RealTypes;
 using draws::serial_fill;
 using draws::unit_uniform;
 using draws::Words;

@@ -20,7 +20,6 @@
 
 namespace alt::kernels::draws {
 
-using RealTypes = concat_t<IntegralTypes, FloatingAndHalfTypes>;
 using RealAndBoolTypes = concat_t<RealTypes, TypeList<bool>>;
 using RealBoolAndUnsignedTypes = concat_t<RealAndBoolTypes, BarebonesUnsignedTypes>;
 

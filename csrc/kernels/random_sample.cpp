@@ -96,8 +96,7 @@ at::Tensor& randperm_out(int64_t n, std::optional<at::Generator> generator_argum
                          at::Tensor& out) {
   TORCH_CHECK(n >= 0, "n must be non-negative, got", n);
   HostGenerator& generator = *get_generator(generator_argument);
-  using Types = concat_t<IntegralTypes, FloatingAndHalfTypes>;
-  visit<Types>(out.scalar_type(), "randperm", [&]<class T>() {
+  visit<RealTypes>(out.scalar_type(), "randperm", [&]<class T>() {
     check_exact<T>(n, out);
     out.resize_({n});
     if (alt::cuda::on_gpu()) return cuda::permute(out, n, generator_argument);

@@ -23,7 +23,6 @@
 namespace alt::kernels {
 namespace {
 
-using RealTypes = concat_t<IntegralTypes, FloatingAndHalfTypes>;
 using Side = std::optional<std::string_view>;
 
 constexpr int64_t kGrain = 512;

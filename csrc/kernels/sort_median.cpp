@@ -24,8 +24,6 @@
 namespace alt::kernels {
 namespace {
 
-using RealTypes = concat_t<IntegralTypes, FloatingAndHalfTypes>;
-
 constexpr int kDigitBits = 11;
 constexpr int64_t kDigits = int64_t{1} << kDigitBits;
 constexpr int64_t kSmallestPart = int64_t{1} << 14, kMostParts = 8;

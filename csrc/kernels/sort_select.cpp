@@ -26,7 +26,6 @@
 namespace alt::kernels {
 namespace {
 
-using RealTypes = concat_t<IntegralTypes, FloatingAndHalfTypes>;
 using Outputs = std::tuple<at::Tensor&, at::Tensor&>;
 
 template <class T>

@@ -32,6 +32,8 @@ using HalfTypes = TypeList<at::Half, at::BFloat16>;
 using FloatingAndHalfTypes = concat_t<FloatingTypes, HalfTypes>;
 using SignedIntegralTypes = TypeList<int8_t, int16_t, int32_t, int64_t>;
 using IntegralTypes = concat_t<TypeList<uint8_t>, SignedIntegralTypes>;
+// Those with an order, but for bool and the barebones unsigned ones.
+using RealTypes = concat_t<IntegralTypes, FloatingAndHalfTypes>;
 using BarebonesUnsignedTypes = TypeList<uint16_t, uint32_t, uint64_t>;
 using IntegralAndUnsignedTypes = concat_t<IntegralTypes, BarebonesUnsignedTypes>;
 using IntegralAndBoolTypes = concat_t<IntegralAndUnsignedTypes, TypeList<bool>>;

@@ -40,8 +40,7 @@ ALT_FN Vec<float> erf_inline(Vec<float> x) {
   q = fma(q, bounded, V(-0.6346172552F));
   q = fma(q, bounded, V(-1.128792814F));
   const V far = V(1.0F) - exp_nonpositive(q * bounded);
-  const auto sign = bits_of(x) & std::numeric_limits<int32_t>::min();
-  return select(size < V(1.0F), near, from_bits<float>(bits_of(far) | sign));
+  return select(size < V(1.0F), near, with_sign_of(far, x));
 }
 
 /// For gelu, which costs what this costs, and whose 1 + erf(x) hides what it is less exact.
@@ -90,8 +89,7 @@ ALT_FN Vec<float> erf_quick(Vec<float> x) {
   for (int degree = 4; degree > 0; --degree) p = fma(p, u, entry(degree));
   p = fma(p, u, select(n == V(0.0F), u, entry(0)));
   p = select(size > V(3.92F), V(1.0F), p);
-  const auto sign = bits_of(x) & std::numeric_limits<int32_t>::min();
-  return from_bits<float>(bits_of(p) | sign);
+  return with_sign_of(p, x);
 }
 #endif
 

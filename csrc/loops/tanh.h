@@ -55,8 +55,7 @@ ALT_FN Vec<float> tanh_inline(Vec<float> x) {
   }
   V result;
   std::memcpy(&result.native, halves, sizeof(halves));
-  const auto sign = bits_of(x) & std::numeric_limits<int32_t>::min();
-  return from_bits<float>(bits_of(result) | sign);
+  return with_sign_of(result, x);
 }
 
 }  // namespace alt::math

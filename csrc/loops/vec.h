@@ -186,6 +186,13 @@ Vec<T> from_bits(typename Mask<T>::Native bits) {
   return x;
 }
 
+/// Numbers that are not negative, with the signs of `x`.
+template <class T>
+Vec<T> with_sign_of(Vec<T> size, Vec<T> x) {
+  const auto sign = bits_of(x) & bits_of(Vec<T>(T(-0.0)));
+  return from_bits<T>(bits_of(size) | sign);
+}
+
 /// Integers as lanes of the same width.
 template <class T>
 Vec<T> integer_lanes(typename Mask<T>::Native integers) {

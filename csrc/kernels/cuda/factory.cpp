@@ -13,7 +13,6 @@ namespace {
 
 using at::Scalar;
 using at::Tensor;
-using RealTypes = concat_t<concat_t<IntegralTypes, FloatingTypes>, HalfTypes>;
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 

@@ -24,7 +24,6 @@ namespace {
 using at::Tensor;
 using draws::RealAndBoolTypes;
 using draws::RealBoolAndUnsignedTypes;
-using draws::RealTypes;
 using OptionalGenerator = std::optional<at::Generator>;
 
 /// random::Kind of the kernel.
