@@ -2,10 +2,10 @@
 //
 // An operator arrives as a body (a callable on Vec lanes or scalars), a list of the dtypes it
 // computes in, and the TensorIterator that PyTorch's front-end built. The typed part is small: one
-// loop over contiguous operands of the compute dtype (`PointwiseLoop`). Everything that varies
-// with layout and dtype is in pointwise.cpp and compiled once: an operand that is strided,
-// broadcast or of another dtype passes through a block buffer in the compute dtype. That is where
-// operands are cast on load and on store.
+// loop over contiguous operands of the compute dtype (`PointwiseLoop`), and for cheap operators one
+// over operands of each half type. Everything that varies with layout and dtype is in pointwise.cpp
+// and compiled once: an operand that is strided, broadcast or of another dtype passes through a
+// block buffer in the loop's dtype. That is where operands are cast on load and on store.
 #pragma once
 
 #include <ATen/TensorIterator.h>
