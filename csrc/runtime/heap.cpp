@@ -97,7 +97,7 @@ SystemBudget& system_budget() {
   return instance;
 }
 
-[[maybe_unused]] const int keep_lock_over_fork =
+[[maybe_unused]] const int keep_heap_over_fork =
     pthread_atfork([] { system_budget().mutex().lock(); }, [] { system_budget().mutex().unlock(); },
                    [] { system_budget().mutex().unlock(); });
 

@@ -70,7 +70,7 @@ void PinnedMemory::release(void* pointer) {
 }
 
 // Nobody else holds the lock at the moment of a fork, so the child can take it.
-[[maybe_unused]] const int keep_lock_over_fork =
+[[maybe_unused]] const int keep_pinned_memory_over_fork =
     pthread_atfork([] { pinned_memory().mutex().lock(); }, [] { pinned_memory().mutex().unlock(); },
                    [] { pinned_memory().mutex().unlock(); });
 

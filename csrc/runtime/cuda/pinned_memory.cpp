@@ -32,20 +32,20 @@ struct PinnedBlock {
   std::vector<std::pair<c10::DeviceIndex, CUevent>> events;  // Afterwards.
 };
 
-struct Pool {
+struct PinnedPool {
   std::mutex mutex;
   std::map<const void*, PinnedBlock, std::less<>> blocks;
 };
 
-Pool& pool() {
-  static Pool& instance = *new Pool;
+PinnedPool& pool() {
+  static PinnedPool& instance = *new PinnedPool;
   return instance;
 }
 
-[[maybe_unused]] const int keep_lock_over_fork = pthread_atfork(
+[[maybe_unused]] const int keep_pinned_memory_over_fork = pthread_atfork(
     [] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); }, [] { pool().mutex.unlock(); });
 
-using Entry = decltype(Pool::blocks)::iterator;
+using Entry = decltype(PinnedPool::blocks)::iterator;
 
 Entry block_at(const void* pointer) {
   auto& blocks = pool().blocks;

@@ -16,14 +16,14 @@ namespace {
 // As many as PyTorch keeps for CUDA; nobody tells when a stream is no longer wanted.
 constexpr size_t kPooled = 32;
 
-struct Pool {
+struct StreamPool {
   std::mutex mutex;
   std::array<CUstream, kPooled> streams{};
   size_t next = 0;
 };
 
-Pool& pool_of(c10::DeviceIndex device, bool high_priority) {
-  static auto& pools = *new std::array<Pool[2], kMostDevices>;
+StreamPool& pool_of(c10::DeviceIndex device, bool high_priority) {
+  static auto& pools = *new std::array<StreamPool[2], kMostDevices>;
   return pools[static_cast<size_t>(device)][high_priority];
 }
 
@@ -40,7 +40,7 @@ CUstream current(c10::DeviceIndex device) {
 
 c10::StreamId pooled_stream(c10::DeviceIndex device, bool high_priority) {
   const DeviceInUse in_use(device);
-  Pool& pool = pool_of(device, high_priority);
+  StreamPool& pool = pool_of(device, high_priority);
   std::lock_guard lock(pool.mutex);
   CUstream& stream = pool.streams[pool.next++ % kPooled];
   if (!stream) {
