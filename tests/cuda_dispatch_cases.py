@@ -452,7 +452,9 @@ def distances_windows_and_vectors() -> None:
         agree(unfolded_and_folded, torch.randn(2, 3, 5, 6))
         agree(unfolded_and_folded, torch.randn(2, 3, 5, 6, dtype=torch.complex64))
         agree(lambda a: torch.cross(a[:2], a[2:].flip(1), dim=1), vectors)
-        agree(lambda a: torch.cross(a[0].T.half(), a[1].T.half(), dim=1), vectors)
+        agree(
+            lambda a: torch.cross(a[0].T.half(), a[1].T.half(), dim=1), vectors, atol=1e-2, rtol=0
+        )
         agree(lambda a: torch.linalg.cross(a, a[:1].flip(1), dim=1), vectors.to(torch.complex64))
 
 
