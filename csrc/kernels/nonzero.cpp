@@ -130,10 +130,6 @@ void write_coordinates(const T* data, c10::IntArrayRef sizes, const ChunkCounts&
   });
 }
 
-}  // namespace
-
-namespace {
-
 /// A row of coordinates for each dimension; an output that is resized lies as they do.
 void give_coordinates(const at::Tensor& coordinates, at::Tensor& out) {
   const at::Tensor found = coordinates.t();
