@@ -67,6 +67,21 @@ def test_fewer_devices_on_request() -> None:
     assert on_cuda(code, ALT_DEVICE_COUNT="9") == "2"
 
 
+@simulated
+def test_the_engine_is_chosen_once() -> None:
+    code = """
+        import os
+        import torch
+        from altbackend import _C
+        x = torch.ones(3, device="alt")
+        os.environ["ALT_ENGINE"] = "host"
+        print((x + torch.ones(3, device="alt")).tolist(), _C.engine()["name"])
+        os.environ["ALT_ENGINE"] = "nonsense"
+        print((x + x).tolist(), _C.engine()["name"])
+    """
+    assert on_cuda(code).splitlines() == ["[2.0, 2.0, 2.0] cuda"] * 2
+
+
 ENGINE = "from altbackend import _C; print(_C.engine()['name'], '|', _C.engine()['reason'])"
 
 
