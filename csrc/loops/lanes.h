@@ -80,7 +80,9 @@ inline void write_narrowed(Vec<float> value, c10::BFloat16* to) {
   const __m512i half = _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_maskz_cvtepi32_epi16(0xffff, half));
 #else
-  for (int i = 0; i < Vec<float>::size; ++i) to[i] = value[i];
+  alignas(kVectorBytes) float wide[Vec<float>::size];
+  value.store(wide);
+  for (int i = 0; i < Vec<float>::size; ++i) to[i] = wide[i];
 #endif
 }
 inline void write_narrowed(Vec<float> value, c10::Half* to) {
@@ -91,7 +93,9 @@ inline void write_narrowed(Vec<float> value, c10::Half* to) {
   const __m128i half = _mm256_cvtps_ph(value.native, _MM_FROUND_TO_NEAREST_INT);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), half);
 #else
-  for (int i = 0; i < Vec<float>::size; ++i) to[i] = value[i];
+  alignas(kVectorBytes) float wide[Vec<float>::size];
+  value.store(wide);
+  for (int i = 0; i < Vec<float>::size; ++i) to[i] = wide[i];
 #endif
 }
 
