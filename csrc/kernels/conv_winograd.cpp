@@ -147,30 +147,6 @@ void transform_target(const T* products, int64_t stride, int64_t images, int64_t
   }
 }
 
-/// The 16 products of some tiles and a panel of the weight, put to or added to
-/// to[product][tile][lane].
-template <class T>
-void multiply_tiles(int64_t tiles, int groups, int64_t depth, const T* source,
-                    int64_t source_stride, int64_t pitch, const T* weight, int64_t weight_stride,
-                    bool add, T* to, int64_t stride) {
-  const int64_t blocks = divide_up(tiles, blas::block_rows(groups));
-  blas::Target<T> target{to, groups * Vec<T>::size};
-  target.add.fill(add);
-  for (int g = 0; g < groups; ++g) {
-    target.offset[g] = g * Vec<T>::size;
-    target.lanes[g] = Vec<T>::size;
-  }
-  for (int64_t product = 0; product < kProducts; ++product) {
-    for (int64_t i = 0; i < blocks; ++i) {
-      const int64_t begin = i * tiles / blocks, end = (i + 1) * tiles / blocks;
-      target.data = to + product * stride + begin * target.row_stride;
-      blas::find_block<T>(groups, end - begin)(
-          depth, {source + product * source_stride + begin * pitch, pitch},
-          weight + product * weight_stride, target);
-    }
-  }
-}
-
 }  // namespace
 
 bool is_winograd(const Geometry& g, bool transposed) {
@@ -205,8 +181,7 @@ void convolve_winograd(const Geometry& g, bool transposed, const S* source,
   const int64_t targets = transposed ? g.large_channels_a_group() : g.small_channels_a_group();
   const Panels<T> panels(targets);
   const int64_t all_panels = g.groups * panels.count;
-  const int64_t all_tiles = g.batch * divide_up(transposed ? g.large[1] : g.small[1], kStep) *
-                            divide_up(transposed ? g.large[2] : g.small[2], kStep);
+  const int64_t all_tiles = g.batch * Side(g, 1, transposed).tiles * Side(g, 2, transposed).tiles;
   const bool kept = all_tiles > kTilesWorthKeeping;
   const int64_t depth = kept ? sources : std::min(sources, kDepth);
   const int64_t pitch = divide_up(depth, Vec<T>::size) * Vec<T>::size;
@@ -275,8 +250,8 @@ void convolve_winograd(const Geometry& g, bool transposed, const S* source,
                             own_weight, weight_stride);
           of_panel = own_weight;
         }
-        multiply_tiles(tiles.count(), panels.groups, channels, seen, source_stride, pitch, of_panel,
-                       weight_stride, channel > 0, products, product_stride);
+        multiply_products<T>(tiles.count(), panels.groups, channels, {seen, pitch}, source_stride,
+                             of_panel, weight_stride, channel > 0, products, product_stride);
       }
       transform_target(products, product_stride, tiles.images, height, width, panels.width, tile);
       S* const to = target + tiles.image * target_layout.batch +

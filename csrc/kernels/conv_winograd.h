@@ -224,6 +224,30 @@ void transform_source(const T* patch, int64_t rows, int64_t columns, T* to, int6
   }
 }
 
+/// The 16 products of `count` rows and a panel of `groups` vectors, put to or added to
+/// to[product][row][lane]. The strides are from a product to the next.
+template <class T>
+void multiply_products(int64_t count, int groups, int64_t depth, blas::Rows<T> rows,
+                       int64_t rows_stride, const T* panel, int64_t panel_stride, bool add, T* to,
+                       int64_t stride) {
+  const int64_t blocks = divide_up(count, blas::block_rows(groups));
+  blas::Target<T> target{to, groups * Vec<T>::size};
+  target.add.fill(add);
+  for (int g = 0; g < groups; ++g) {
+    target.offset[g] = g * Vec<T>::size;
+    target.lanes[g] = Vec<T>::size;
+  }
+  for (int64_t product = 0; product < kProducts; ++product) {
+    for (int64_t i = 0; i < blocks; ++i) {
+      const int64_t begin = i * count / blocks, end = (i + 1) * count / blocks;
+      const T* const first = rows.data + product * rows_stride + begin * rows.stride;
+      target.data = to + product * stride + begin * target.row_stride;
+      blas::find_block<T>(groups, end - begin)(depth, {first, rows.stride, rows.step},
+                                               panel + product * panel_stride, target);
+    }
+  }
+}
+
 /// Both sides are 3 wide, with stride and dilation 1.
 inline bool is_three_by_three(const Geometry& g) {
   for (int i = 0; i < 3; ++i) {

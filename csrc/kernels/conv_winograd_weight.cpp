@@ -120,30 +120,6 @@ struct Work {
   int64_t slices, stride, slice_stride;
 };
 
-/// Adds the products of a block to a table, or puts them there.
-template <class T>
-void multiply_block(const Work<T>& work, int64_t channels, int64_t tiles, const T* seen,
-                    int64_t seen_stride, int64_t pitch, const T* gradient, int64_t gradient_stride,
-                    bool add, T* table) {
-  const int groups = work.panels.groups;
-  const int64_t blocks = divide_up(channels, blas::block_rows(groups));
-  blas::Target<T> target{table, work.panels.width};
-  target.add.fill(add);
-  for (int g = 0; g < groups; ++g) {
-    target.offset[g] = g * Vec<T>::size;
-    target.lanes[g] = Vec<T>::size;
-  }
-  for (int64_t product = 0; product < kProducts; ++product) {
-    for (int64_t i = 0; i < blocks; ++i) {
-      const int64_t begin = i * channels / blocks, end = (i + 1) * channels / blocks;
-      target.data = table + product * work.stride + begin * target.row_stride;
-      blas::find_block<T>(groups, end - begin)(tiles,
-                                               {seen + product * seen_stride + begin, 1, pitch},
-                                               gradient + product * gradient_stride, target);
-    }
-  }
-}
-
 /// Some large channels of a table, of all slices, to the weight's gradient.
 template <class S, class T>
 void deliver_sums(const Work<T>& work, int64_t number, int64_t skipped, const T* table, S* weight,
@@ -229,8 +205,9 @@ void convolve_to_weight_winograd(const Geometry& g, const S* large, const Layout
           part.lanes, lanes, patch, gradient, [&](const T* from, T* to) {
             transform_gradient(from, tiles.rows, tiles.columns, to, gradient_stride, lanes);
           });
-      multiply_block(work, part.channels, tiles.count(), seen, seen_stride, pitch, gradient,
-                     gradient_stride, i > first, table);
+      // Large channels are the rows: they lie side by side, and tiles a pitch apart.
+      multiply_products<T>(part.channels, work.panels.groups, tiles.count(), {seen, 1, pitch},
+                           seen_stride, gradient, gradient_stride, i > first, table, work.stride);
     }
     for (int64_t c = 0; !at_end && c < part.channels; c += kChannelsDelivered) {
       deliver_sums(work, number, c, table, weight, weight_layout);
