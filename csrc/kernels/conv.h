@@ -46,6 +46,13 @@ struct Geometry {
   int64_t kernel_volume() const { return volume(kernel); }
   int64_t large_channels_a_group() const { return large_channels / groups; }
   int64_t small_channels_a_group() const { return small_channels / groups; }
+  /// Of the image that is read, the large one unless transposed, and of the one that is written.
+  int64_t source_channels_a_group(bool transposed) const {
+    return transposed ? small_channels_a_group() : large_channels_a_group();
+  }
+  int64_t target_channels_a_group(bool transposed) const {
+    return source_channels_a_group(!transposed);
+  }
   /// Whether every window is one element of the large image, in order: then no columns are built.
   bool is_pointwise() const;
 };

@@ -103,7 +103,7 @@ void pack_direct(const DirectPlan& plan, bool transposed, const S* weight,
 }  // namespace
 
 bool is_direct(const Geometry& g, bool transposed, int64_t lanes) {
-  const int64_t channels = transposed ? g.large_channels_a_group() : g.small_channels_a_group();
+  const int64_t channels = g.target_channels_a_group(transposed);
   const int64_t width = (transposed ? g.large : g.small)[2];
   // Multiplications of vectors for a row of the target. Fewer than two rows of weights wait for
   // the loads of the other operand.

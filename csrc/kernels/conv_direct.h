@@ -42,8 +42,8 @@ struct DirectPlan {
   DirectPlan(const Geometry& g, bool transposed, int64_t element_size)
       : axes{DirectAxis(g, 0, transposed), DirectAxis(g, 1, transposed),
              DirectAxis(g, 2, transposed)},
-        source_channels(transposed ? g.small_channels_a_group() : g.large_channels_a_group()),
-        target_channels(transposed ? g.large_channels_a_group() : g.small_channels_a_group()),
+        source_channels(g.source_channels_a_group(transposed)),
+        target_channels(g.target_channels_a_group(transposed)),
         taps(g.kernel_volume()) {
     const auto& [d, h, w] = axes;
     columns = std::min(w.target_size, kMostColumns);

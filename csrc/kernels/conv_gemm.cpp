@@ -99,8 +99,7 @@ void convolve(const Geometry& original, bool transposed, const S* source,
   // Few channels of a plane are read where they are; many lie pages apart.
   const bool copied =
       !std::is_same_v<S, T> || source_layout.batch > (int64_t{1} << 30) ||
-      !(source_layout.is_channels_last() ||
-        (transposed ? geometry.small_channels_a_group() : geometry.large_channels_a_group()) <= 8);
+      !(source_layout.is_channels_last() || geometry.source_channels_a_group(transposed) <= 8);
   const int64_t wanted = kUnitsAThread * num_threads();
   const Budget budget = budget_of<T>(divide_up(wanted, geometry.batch * geometry.groups));
   const Plan plan(geometry, transposed, source_layout, copied, true, budget);

@@ -89,8 +89,8 @@ bool Axis::reaches_outside() const {
 
 Plan::Plan(const Geometry& g, bool transposed, const Layout& source, bool must_copy,
            bool split_borders, Budget budget)
-    : source_channels(transposed ? g.small_channels_a_group() : g.large_channels_a_group()),
-      target_channels(transposed ? g.large_channels_a_group() : g.small_channels_a_group()),
+    : source_channels(g.source_channels_a_group(transposed)),
+      target_channels(g.target_channels_a_group(transposed)),
       taps(g.kernel_volume()),
       axes{Axis(g, 0, transposed, split_borders && source_channels >= kChannelsWorthPhases),
            Axis(g, 1, transposed, split_borders && source_channels >= kChannelsWorthPhases),

@@ -150,8 +150,8 @@ void transform_target(const T* products, int64_t stride, int64_t images, int64_t
 }  // namespace
 
 bool is_winograd(const Geometry& g, bool transposed) {
-  const int64_t sources = transposed ? g.small_channels_a_group() : g.large_channels_a_group();
-  const int64_t targets = transposed ? g.large_channels_a_group() : g.small_channels_a_group();
+  const int64_t sources = g.source_channels_a_group(transposed);
+  const int64_t targets = g.target_channels_a_group(transposed);
   if (!is_three_by_three(g) || std::min(sources, targets) < kFewestChannels) return false;
   // Multiplications for each pair of channels.
   constexpr double of_weight = 100;
@@ -177,8 +177,8 @@ void convolve_winograd(const Geometry& g, bool transposed, const S* source,
                        const WeightLayout& weight_layout, const S* bias, S* target,
                        const Layout& target_layout) {
   using T = opmath_t<S>;
-  const int64_t sources = transposed ? g.small_channels_a_group() : g.large_channels_a_group();
-  const int64_t targets = transposed ? g.large_channels_a_group() : g.small_channels_a_group();
+  const int64_t sources = g.source_channels_a_group(transposed);
+  const int64_t targets = g.target_channels_a_group(transposed);
   const Panels<T> panels(targets);
   const int64_t all_panels = g.groups * panels.count;
   const int64_t all_tiles = g.batch * Side(g, 1, transposed).tiles * Side(g, 2, transposed).tiles;

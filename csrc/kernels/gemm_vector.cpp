@@ -9,6 +9,7 @@
 
 #include "kernels/blas.h"
 #include "loops/vec.h"
+#include "runtime/rounding.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::blas {
@@ -84,7 +85,7 @@ void matrix_by_vector(int64_t m, int64_t k, Matrix<T> a, const T* x, bool add, T
   constexpr int64_t kRows = 4;
   const int64_t together = a.transposed ? kGroups * Vec<T>::size : kRows;
   const int64_t grain = std::max<int64_t>(1, kGrain / (together * k));
-  parallel_for(0, (m + together - 1) / together, grain, [&](int64_t begin, int64_t end) {
+  parallel_for(0, divide_up(m, together), grain, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
       const int64_t first = block * together, count = std::min(together, m - first);
       if (a.transposed) {

@@ -16,6 +16,7 @@
 
 #include "kernels/operands.h"
 #include "loops/dtype.h"
+#include "runtime/rounding.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -118,7 +119,7 @@ void count(const Tensor& points, const Tensor& weight, const std::vector<Axis<T>
   using A = opmath_t<T>;
   const int64_t bins = histogram.numel();
   const int64_t parts = count_parts(points.size(0), bins);
-  const int64_t part = (points.size(0) + parts - 1) / parts;
+  const int64_t part = divide_up(points.size(0), parts);
   std::vector<A> counts(static_cast<size_t>(parts * bins), A(0));
   const T* data = points.const_data_ptr<T>();
   const T* weights = weight.defined() ? weight.const_data_ptr<T>() : nullptr;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/blas.h"
+#include "runtime/rounding.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels::rnn {
@@ -155,7 +156,7 @@ inline bool shares_steps(const Shape& shape, const Steps& steps, int64_t element
 inline int64_t panels_of_task(int64_t count, double operations) {
   constexpr double operations_worth_a_thread = 2e5;
   return std::max(static_cast<int64_t>(operations_worth_a_thread / (operations + 1)) + 1,
-                  (count + num_threads() - 1) / num_threads());
+                  divide_up(count, num_threads()));
 }
 
 /// Calls body(direction, first_row, last_row) for all rows of all directions. The sequences of a
@@ -172,7 +173,7 @@ void for_sequences(const Shape& shape, const Steps& steps, int64_t element_size,
                             static_cast<double>(shape.hidden);
   const auto threads = std::min<int64_t>(
       num_threads(), static_cast<int64_t>(operations / operations_worth_a_thread));
-  const int64_t for_each_thread = (threads + directions - 1) / directions;
+  const int64_t for_each_thread = divide_up(threads, directions);
   const int64_t parts =
       threads <= 1
           ? 1

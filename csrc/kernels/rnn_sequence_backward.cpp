@@ -114,8 +114,8 @@ class Pass {
     const int64_t hidden = shape.hidden;
     for (int64_t d = 0; steps.count() > 1 && d < shape.directions; ++d) {
       packed_.emplace_back(
-          given.weights[d].hidden.const_data_ptr<T>(), (hidden + width_ - 1) / width_, groups_,
-          depth(), hidden, 1,
+          given.weights[d].hidden.const_data_ptr<T>(), divide_up(hidden, width_), groups_, depth(),
+          hidden, 1,
           [&](int64_t panel, int64_t group) { return panel * width_ + group * Vec<T>::size; },
           [&](int64_t) { return hidden; });
     }
@@ -196,7 +196,7 @@ class Pass {
       packed_[direction].multiply(panel, end - begin, {from, columns * hidden}, to,
                                   [](int64_t, int64_t) {});
     };
-    const int64_t panels = (hidden + width_ - 1) / width_;
+    const int64_t panels = divide_up(hidden, width_);
     const double operations = 2.0 * static_cast<double>((end - begin) * width_ * depth());
     parallel_for(0, panels, panels_of_task(panels, operations), [&](int64_t first, int64_t last) {
       for (int64_t panel = first; panel < last; ++panel) multiply_panel(panel);

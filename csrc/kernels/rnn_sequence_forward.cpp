@@ -104,7 +104,7 @@ class Pass {
       } else {
         const auto pack = [&](const T* from, int64_t depth) {
           return blas::Packed<T>(
-              from, (hidden + width_ - 1) / width_, groups_, depth, 1, depth,
+              from, divide_up(hidden, width_), groups_, depth, 1, depth,
               [&](int64_t panel, int64_t group) {
                 return unit(panel, group) + (is_gated(kind) ? group * hidden : 0);
               },
@@ -171,7 +171,7 @@ class Pass {
   template <class Deliver>
   void multiply_both(int64_t direction, int64_t panel, int64_t rows, const T* x, const T* state,
                      Deliver&& deliver) const {
-    const int64_t most = blas::block_rows(groups_), blocks = (rows + most - 1) / most;
+    const int64_t most = blas::block_rows(groups_), blocks = divide_up(rows, most);
     const auto nothing = [](int64_t, int64_t) {};
     alignas(64) std::array<T, blas::kAccumulators * kBlockColumns> sums;
     for (int64_t block = 0; block < blocks; ++block) {
@@ -246,7 +246,7 @@ class Pass {
                                     activate_rows(first_row, end_row, first_unit, end_unit);
                                   });
     };
-    const int64_t panels = packed_.empty() ? 0 : (hidden + width_ - 1) / width_;
+    const int64_t panels = packed_.empty() ? 0 : divide_up(hidden, width_);
     const double operations = 2.0 * static_cast<double>(rows * groups_ * Vec<T>::size * hidden);
     parallel_for(0, panels, panels_of_task(panels, operations),
                  [&](int64_t first_panel, int64_t last) {

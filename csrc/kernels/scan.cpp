@@ -21,6 +21,7 @@
 #include "kernels/lane_offsets.h"
 #include "loops/dtype.h"
 #include "runtime/cuda/engine.h"
+#include "runtime/rounding.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -51,7 +52,7 @@ template <class T, class State, class Step>
 void scan_columns(T* out, const T* in, int64_t outer, int64_t n, int64_t inner, State initial,
                   Step step) {
   constexpr int64_t width = 64;
-  const int64_t blocks = (inner + width - 1) / width;
+  const int64_t blocks = divide_up(inner, width);
   parallel_for(0, outer * blocks, lane_grain(n * width, kGrain), [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
       const int64_t column = block % blocks * width;

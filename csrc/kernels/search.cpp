@@ -18,6 +18,7 @@
 #include "kernels/operands.h"
 #include "loops/dtype.h"
 #include "runtime/cuda/engine.h"
+#include "runtime/rounding.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -108,7 +109,7 @@ void count_values(const T* value, int64_t n, int64_t* count, int64_t bins) {
     }
     return;
   }
-  const int64_t part = (n + parts - 1) / parts;
+  const int64_t part = divide_up(n, parts);
   std::vector<int64_t> counts(static_cast<size_t>(parts * bins), 0);
   parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {

@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/rounding.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -157,7 +158,7 @@ void radix_sort(Buffer<Entry>& entries, Buffer<Entry>& scratch, int64_t n, int b
   const int width = (bits + passes - 1) / passes;
   const int64_t digits = int64_t{1} << width;
   const int64_t parts = sort_parts(n);
-  const int64_t part = (n + parts - 1) / parts;
+  const int64_t part = divide_up(n, parts);
   scratch.reserve(n);
   std::vector<int64_t> places(static_cast<size_t>(parts * digits));
   for (int pass = 0; pass < passes; ++pass) {
