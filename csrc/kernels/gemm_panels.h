@@ -202,7 +202,10 @@ class Packed {
   template <class Column, class End>
   Packed(const T* source, int64_t panels, int groups, int64_t depth, int64_t k_stride,
          int64_t column_stride, Column&& column, End&& end)
-      : depth_(depth), groups_(groups), memory_(scratch(panels * depth * width())) {
+      : depth_(depth),
+        groups_(groups),
+        memory_(scratch(panels * depth * width())),
+        data_(memory_.const_data_ptr<T>()) {
     T* to = memory_.mutable_data_ptr<T>();
     const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, depth * width()));
     parallel_for(0, panels, grain, [&](int64_t begin, int64_t stop) {
@@ -219,9 +222,7 @@ class Packed {
 
   int groups() const { return groups_; }
 
-  const T* panel(int64_t index) const {
-    return memory_.const_data_ptr<T>() + index * depth_ * width();
-  }
+  const T* panel(int64_t index) const { return data_ + index * depth_ * width(); }
 
   /// `count` rows of A times a panel, in blocks of about equal height; body(first_row, end_row)
   /// follows each block.
@@ -252,6 +253,7 @@ class Packed {
   int64_t depth_;
   int groups_;
   at::Tensor memory_;
+  const T* data_;
 };
 
 }  // namespace alt::blas

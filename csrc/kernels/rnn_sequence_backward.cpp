@@ -56,7 +56,7 @@ struct Row {
 };
 
 template <class T, Kind kind, class Count>
-void differentiate(const Row<T>& row, int64_t hidden, int64_t i, Count lanes) {
+ALT_FN void differentiate(const Row<T>& row, int64_t hidden, int64_t i, Count lanes) {
   using V = Vec<T>;
   const V one(T(1));
   const auto gate = [&](int64_t k) { return load_lanes(row.gates + k * hidden + i, lanes); };
@@ -223,12 +223,16 @@ Tensor states_before(const Shape& shape, const Steps& steps, const Given& given,
   const History<T> history{
       output.const_data_ptr<T>() + direction * hidden, shape.directions * hidden,
       given.hx.const_data_ptr<T>() + direction * steps.batch() * hidden, hidden};
-  for (int64_t t = 0; t < steps.count(); ++t) {
-    for (int64_t r = 0; r < steps.rows[t]; ++r) {
-      std::memcpy(to + (steps.first[t] + r) * hidden, history.before(steps, direction, t, r),
-                  hidden * sizeof(T));
+  constexpr int64_t bytes_worth_a_thread = 1 << 17;
+  const int64_t bytes = steps.batch() * hidden * static_cast<int64_t>(sizeof(T));
+  parallel_for(0, steps.count(), bytes_worth_a_thread / bytes + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      for (int64_t r = 0; r < steps.rows[t]; ++r) {
+        std::memcpy(to + (steps.first[t] + r) * hidden, history.before(steps, direction, t, r),
+                    hidden * sizeof(T));
+      }
     }
-  }
+  });
   return result;
 }
 

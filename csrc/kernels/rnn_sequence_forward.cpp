@@ -45,7 +45,7 @@ struct Row {
 };
 
 template <class T, Kind kind, class Count>
-void activate(const Row<T>& row, int64_t hidden, int64_t i, Count lanes) {
+ALT_FN void activate(const Row<T>& row, int64_t hidden, int64_t i, Count lanes) {
   using V = Vec<T>;
   const auto sum = [&](int64_t gate) {
     return load_lanes(row.gates + gate * row.gate_stride + i, lanes) +
