@@ -30,13 +30,18 @@ constexpr int64_t kBlocksAtOnce = 4;
 constexpr double kOperationsWorthAThread = 1e6;  // about 10 us of a core
 constexpr int64_t kTasksAThread = 2;
 constexpr int kMostRows = kBlocksAtOnce * 12;
+constexpr int kSecondLevel = 2;  // of the cache, in __builtin_prefetch's numbers
 
 /// Rows [row, row + count) of A for k in [k, k + depth): where they are, or packed in `buffer`.
+/// Then each k is in a page of its own, which no hardware fetches ahead: the lines of the next rows
+/// are asked for here, and come while these are multiplied.
 template <class T>
 Rows<T> rows_of(Matrix<T> a, int64_t row, int64_t count, int64_t k, int64_t depth, T* buffer) {
   if (!a.transposed) return {a.data + row * a.stride + k, a.stride};
   const T* from = a.data + k * a.stride + row;
   for (int64_t i = 0; i < depth; ++i, from += a.stride) {
+    __builtin_prefetch(from + count, 0, kSecondLevel);
+    __builtin_prefetch(from + 2 * count - 1, 0, kSecondLevel);
     kernels::for_lanes<T>(0, count, [&](int64_t r, auto lanes) {
       kernels::store_lanes<T>(kernels::load_lanes(from + r, lanes), buffer + i * count + r, lanes);
     });

@@ -172,14 +172,16 @@ class Pass {
   void multiply_both(int64_t direction, int64_t panel, int64_t rows, const T* x, const T* state,
                      Deliver&& deliver) const {
     const int64_t most = blas::block_rows(groups_), blocks = divide_up(rows, most);
-    const auto nothing = [](int64_t, int64_t) {};
     alignas(64) std::array<T, blas::kAccumulators * kBlockColumns> sums;
+    const blas::Target<T> of_input = target_in(sums.data(), false),
+                          of_state = target_in(sums.data(), true);
     for (int64_t block = 0; block < blocks; ++block) {
       const int64_t begin = block * rows / blocks, count = (block + 1) * rows / blocks - begin;
-      packed_input_[direction].multiply(panel, count, {x + begin * shape_.input, shape_.input},
-                                        target_in(sums.data(), false), nothing);
-      packed_[direction].multiply(panel, count, {state + begin * shape_.hidden, shape_.hidden},
-                                  target_in(sums.data(), true), nothing);
+      const blas::Block<T> multiply = blas::find_block<T>(groups_, count);
+      multiply(shape_.input, {x + begin * shape_.input, shape_.input},
+               packed_input_[direction].panel(panel), of_input);
+      multiply(shape_.hidden, {state + begin * shape_.hidden, shape_.hidden},
+               packed_[direction].panel(panel), of_state);
       for (int64_t r = 0; r < count; ++r) deliver(begin + r, sums.data() + r * kBlockColumns);
     }
   }
