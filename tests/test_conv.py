@@ -148,6 +148,36 @@ def test_borders_of_blocks(image, weight, keywords, last):
     assert_agrees(lambda *t: F.conv_transpose2d(*t, **keywords), y, w, factor=32)
 
 
+# Few channels that many are spread over, a stride apart: the residues of the stride are channels.
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    ("source", "weight", "keywords"),
+    [
+        ((2, 64, 31, 33), (64, 3, 7, 7), {"stride": 2, "padding": 3, "output_padding": 1}),
+        ((2, 16, 37, 41), (16, 3, 4, 3), {"stride": (3, 2), "padding": (0, 1)}),
+        # Residues without a tap, and padding beyond the kernel.
+        ((2, 32, 30, 30), (32, 4, 2, 5), {"stride": (4, 1), "padding": (0, 6)}),
+        ((2, 16, 9, 12, 14), (16, 2, 3, 3, 3), {"stride": 2, "padding": (1, 0, 1)}),
+    ],
+)
+def test_residues_of_a_stride(source, weight, keywords, dtype, last):
+    torch.manual_seed(0)
+    x, w = torch.randn(source, dtype=dtype), torch.randn(weight, dtype=dtype)
+    w /= (weight[0] * weight[2] * weight[3]) ** 0.5
+    if last:
+        formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+        x = x.contiguous(memory_format=formats[x.dim()])
+    b = torch.randn(weight[1], dtype=dtype, requires_grad=True)
+    x, w = x.requires_grad_(), w.requires_grad_()
+    transpose = [F.conv_transpose2d, F.conv_transpose3d][len(source) - 4]
+    assert_agrees(lambda *t: transpose(*t, **keywords), x, w, b, factor=32, strides=not last)
+    function = [F.conv2d, F.conv3d][len(source) - 4]
+    keywords = {k: v for k, v in keywords.items() if k != "output_padding"}
+    y = transpose(x, w, b, **keywords).detach().requires_grad_()
+    assert_agrees(lambda *t: function(*t, **keywords), y, w, factor=64, strides=not last)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16], ids=str)
 @pytest.mark.parametrize("channels", [1, 4])
 def test_channels_last(channels, dtype):

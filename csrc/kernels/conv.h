@@ -119,6 +119,17 @@ void convolve_to_weight_direct(const Geometry& geometry, const S* large, const L
                                const S* small, const Layout& small_layout, S* weight,
                                const WeightLayout& weight_layout);
 
+/// Whether a transposed convolution is better done with residues of its stride as channels
+/// (conv_residues.cpp).
+bool is_by_residues(const Geometry& geometry, bool transposed, int64_t lanes);
+
+/// The same then. Images are as `convolve` wants them.
+template <class S>
+void convolve_by_residues(const Geometry& geometry, bool transposed, const S* source,
+                          const Layout& source_layout, const S* weight,
+                          const WeightLayout& weight_layout, const S* bias, S* target,
+                          const Layout& target_layout);
+
 /// Columns [begin, end) of the matrix of windows, one row for each of `channels` channels and each
 /// kernel element: columns[row * (end - begin) + p - begin] = what the kernel element sees at p.
 template <class T>
