@@ -33,6 +33,11 @@ void convert_contiguous(To* __restrict dst, const From* __restrict src, int64_t 
     int64_t i = 0;
     for (; i + Vec<float>::size <= n; i += Vec<float>::size) read_widened(src + i).store(dst + i);
     for (; i < n; ++i) dst[i] = src[i];
+  } else if constexpr (std::is_same_v<From, bool>) {
+    // g++ finds lanes in a choice by bytes, but not in a conversion of truth values.
+    const auto* bytes = reinterpret_cast<const uint8_t*>(src);
+    const To one = c10::convert<To, bool>(true), zero = c10::convert<To, bool>(false);
+    for (int64_t i = 0; i < n; ++i) dst[i] = bytes[i] != 0 ? one : zero;
   } else {
     for (int64_t i = 0; i < n; ++i) dst[i] = c10::convert<To, From>(src[i]);
   }
