@@ -91,6 +91,17 @@ const T* copy_windows(const Plan& plan, const Block& block, int64_t images, cons
   return copies;
 }
 
+/// The first `lanes` vectors of a square, of `count` elements each, from rows `lane_stride` apart;
+/// the others are zero. Out of line: there are many callers, and it is seldom a whole square.
+template <class S, class T>
+[[gnu::noinline]] void load_part(const S* from, int64_t lane_stride, int lanes, int count,
+                                 Vec<T>* square) {
+  for (int lane = 0; lane < lanes; ++lane) {
+    square[lane] = load_lanes<S>(from + lane * lane_stride, count);
+  }
+  std::fill(square + lanes, square + Vec<T>::size, Vec<T>(T(0)));
+}
+
 /// Rows of `lanes` (at most a vector) sources `lane_stride` apart, each `count` contiguous
 /// elements, as `count` vectors, in order: vector k goes to to + row_of(k) * width. Lanes that do
 /// not exist are zero.
@@ -98,28 +109,22 @@ template <class S, class T, class RowOf>
 void copy_transposed(const S* from, int64_t lane_stride, int lanes, int64_t count, int64_t width,
                      T* to, RowOf&& row_of) {
   constexpr int side = Vec<T>::size;
-  const auto copy = [&](auto all_lanes) {
-    for_lanes<T>(0, count, [&](int64_t k, auto some) {
-      Vec<T> square[side];
+  for (int64_t k = 0; k < count; k += side) {
+    const int rows = static_cast<int>(std::min<int64_t>(count - k, side));
+    Vec<T> square[side];
+    if (lanes == side && rows == side) {
 #pragma GCC unroll 16
       for (int lane = 0; lane < side; ++lane) {
-        square[lane] = decltype(all_lanes)::value || lane < lanes
-                           ? load_lanes<S>(from + lane * lane_stride + k, some)
-                           : Vec<T>(T(0));
+        square[lane] = load_lanes<S>(from + lane * lane_stride + k, Full{});
       }
-      blas::transpose<T>(square);
-      if constexpr (std::is_same_v<decltype(some), Full>) {
+    } else {
+      load_part(from + k, lane_stride, lanes, rows, square);
+    }
+    blas::transpose<T>(square);
 #pragma GCC unroll 16
-        for (int i = 0; i < side; ++i) square[i].store(to + row_of(k + i) * width);
-      } else {
-        for (int i = 0; i < some; ++i) square[i].store(to + row_of(k + i) * width);
-      }
-    });
-  };
-  if (lanes == side) {
-    copy(std::true_type{});
-  } else {
-    copy(std::false_type{});
+    for (int i = 0; i < side; ++i) {
+      if (i < rows) square[i].store(to + row_of(k + i) * width);
+    }
   }
 }
 
