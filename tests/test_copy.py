@@ -36,6 +36,17 @@ def test_conversions_at_any_stride(source: torch.dtype, step: int) -> None:
                 assert torch.equal(values, wanted.to(torch.complex128)), dtype
 
 
+@pytest.mark.parametrize("step", [1, 3])
+def test_any_byte_but_0_is_true(step: int) -> None:
+    truths = torch.tensor([2, 0, 1, 255, 0, 7] * 40, dtype=torch.uint8).view(torch.bool)
+    given = truths.to("alt")
+    with altbackend.no_fallback():
+        for dtype in DTYPES:
+            converted = given[::step].to(dtype).cpu().to(torch.complex128)
+            expected = truths[::step].to(dtype).to(torch.complex128)
+            assert torch.equal(converted, expected), dtype
+
+
 @pytest.mark.parametrize("dtype", FLOAT8, ids=str)
 def test_float8_rounds_as_stock(dtype: torch.dtype) -> None:
     x = torch.randn(100, generator=torch.Generator().manual_seed(0)) * 30

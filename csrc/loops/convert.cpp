@@ -1,7 +1,9 @@
 // One function a pair of dtypes. The contiguous case is a loop of its own, because that is the one
-// the compiler turns into vector conversions; float to and from the half types are lanes.h's.
+// the compiler turns into vector conversions; float to and from the half types are lanes.h's. A
+// byte of a bool may be any, where a tensor is a view of bytes: not 0 is true.
 #include "loops/convert.h"
 
+#include <c10/util/Load.h>
 #include <c10/util/TypeCast.h>
 
 #include <algorithm>
@@ -53,7 +55,7 @@ void convert_strided(void* dst, int64_t dst_stride, const void* src, int64_t src
   auto* to = static_cast<char*>(dst);
   const auto* from = static_cast<const char*>(src);
   if (src_stride == 0 && dst_stride == sizeof(To) && n > 0) {  // one number, spread
-    std::fill_n(static_cast<To*>(dst), n, c10::convert<To, From>(*static_cast<const From*>(src)));
+    std::fill_n(static_cast<To*>(dst), n, c10::convert<To, From>(c10::load<From>(src)));
     return;
   }
   if constexpr (std::is_floating_point_v<From> || std::is_same_v<To, From>) {
@@ -68,7 +70,7 @@ void convert_strided(void* dst, int64_t dst_stride, const void* src, int64_t src
 #pragma GCC unroll 8
   for (int64_t i = 0; i < n; ++i) {
     *reinterpret_cast<To*>(to + i * dst_stride) =
-        c10::convert<To, From>(*reinterpret_cast<const From*>(from + i * src_stride));
+        c10::convert<To, From>(c10::load<From>(from + i * src_stride));
   }
 }
 
@@ -79,7 +81,7 @@ void convert_each(void* dst, int64_t dst_stride, const void* src, int64_t src_st
   const auto* from = static_cast<const char*>(src);
   for (int64_t i = 0; i < n; ++i) {
     *reinterpret_cast<To*>(to + i * dst_stride) =
-        c10::convert<To, From>(*reinterpret_cast<const From*>(from + i * src_stride));
+        c10::convert<To, From>(c10::load<From>(from + i * src_stride));
   }
 }
 
