@@ -225,14 +225,15 @@ Tensor states_before(const Shape& shape, const Steps& steps, const Given& given,
       given.hx.const_data_ptr<T>() + direction * steps.batch() * hidden, hidden};
   constexpr int64_t bytes_worth_a_thread = 1 << 17;
   const int64_t bytes = steps.batch() * hidden * static_cast<int64_t>(sizeof(T));
-  parallel_for(0, steps.count(), bytes_worth_a_thread / bytes + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      for (int64_t r = 0; r < steps.rows[t]; ++r) {
-        std::memcpy(to + (steps.first[t] + r) * hidden, history.before(steps, direction, t, r),
-                    hidden * sizeof(T));
-      }
-    }
-  });
+  parallel_for(0, steps.count(), bytes_worth_a_thread / (bytes + 1) + 1,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t t = begin; t < end; ++t) {
+                   for (int64_t r = 0; r < steps.rows[t]; ++r) {
+                     std::memcpy(to + (steps.first[t] + r) * hidden,
+                                 history.before(steps, direction, t, r), hidden * sizeof(T));
+                   }
+                 }
+               });
   return result;
 }
 
