@@ -9,8 +9,8 @@
 // offset that a residue sees the source at, zero where this residue has no tap: of 7x7 and stride
 // 2, 4x4 elements a residue for 12.25 taps. The result's channels are put in turns into the target.
 //
-// Where the source is infinite, a zero of the kernel makes a NaN of an element that the tap before or
-// after it would have left alone.
+// Where the source is infinite, a zero of the kernel makes a NaN of an element that the tap before
+// or after it would have left alone.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <c10/util/BFloat16.h>
