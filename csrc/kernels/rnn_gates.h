@@ -20,24 +20,6 @@ namespace alt::kernels::rnn {
 // 30 ns so. Floats are within 2.5 units in the last place, between the limits that x is kept to:
 // beyond them tanh is +-1 and a sigmoid 1 or less than 2e-38. Doubles are SLEEF's.
 
-/// exp(x) = power * (1 + fraction) for -87 < x < 87, as loops/exp.h computes it; fraction, not 1 +
-/// fraction, is what has all digits.
-struct Exponential {
-  Vec<float> power, fraction;
-};
-
-ALT_FN Exponential exponential(Vec<float> x) {
-  using V = Vec<float>;
-  const V shift(12582912.0F + 127.0F), shifted = fma(x, V(1.44269504F), shift);
-  const V n = shifted - shift;
-  const V r = fma(n, V(2.12194440e-4F), fma(n, V(-0.693359375F), x));
-  V p = fma(r, V(0.0013926184F), V(0.008363179F));
-  p = fma(r, p, V(0.041666556F));
-  p = fma(r, p, V(0.16666576F));
-  p = fma(r, p, V(0.5F));
-  return {from_bits<float>(bits_of(shifted) << 23), fma(r * r, p, r)};
-}
-
 /// x in [-limit, limit]; NaN stays.
 ALT_FN Vec<float> within(Vec<float> x, float limit) {
   const Vec<float> high(limit), low(-limit);
@@ -49,7 +31,7 @@ template <class A>
 ALT_FN Vec<A> sigmoid(Vec<A> x) {
   const Vec<A> one(A(1));
   if constexpr (std::is_same_v<A, float>) {
-    const auto [power, fraction] = exponential(within(-x, 87.0F));
+    const auto [power, fraction] = math::exponential(within(-x, 87.0F));
     return one / (fma(power, fraction, power) + one);
   } else {
     const Vec<A> small = math::exp_nonpositive(-math::abs(x));
@@ -61,7 +43,7 @@ ALT_FN Vec<A> sigmoid(Vec<A> x) {
 template <class A>
 ALT_FN Vec<A> tanh(Vec<A> x) {
   if constexpr (std::is_same_v<A, float>) {
-    const auto [power, fraction] = exponential(within(x + x, 20.0F));
+    const auto [power, fraction] = math::exponential(within(x + x, 20.0F));
     const Vec<A> growth = fma(power, fraction, power - Vec<A>(1.0F));
     return growth / (growth + Vec<A>(2.0F));
   } else {

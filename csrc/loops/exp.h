@@ -11,9 +11,13 @@
 
 namespace alt::math {
 
-/// exp(x + rest), where x is a rounded difference and `rest` what the rounding took away: of
-/// numbers around 10 that is 8 ULP of the exponential.
-inline Vec<float> exp_nonpositive(Vec<float> x, Vec<float> rest) {
+/// exp(x) as power * (1 + fraction): fraction, not 1 + fraction, is what has all digits.
+struct Exponential {
+  Vec<float> power, fraction;
+};
+
+/// Of x + rest between -87 and 87.
+inline Exponential exponential(Vec<float> x, Vec<float> rest) {
   using V = Vec<float>;
   // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits; 127 more make it the bits
   // of an exponent.
@@ -24,14 +28,22 @@ inline Vec<float> exp_nonpositive(Vec<float> x, Vec<float> rest) {
   p = fma(r, p, V(0.041666556F));
   p = fma(r, p, V(0.16666576F));
   p = fma(r, p, V(0.5F));
-  p = fma(r * r, p, r) + V(1.0F);
-  const V power = from_bits<float>(bits_of(shifted) << 23);
-  return select(x < V(-87.3365F), V(0.0F), p * power);
+  return {from_bits<float>(bits_of(shifted) << 23), fma(r * r, p, r)};
+}
+inline Exponential exponential(Vec<float> x) {
+  return exponential(x, Vec<float>(-0.0F));  // adding -0 changes nothing, and compiles to nothing
+}
+
+/// exp(x + rest), where x is a rounded difference and `rest` what the rounding took away: of
+/// numbers around 10 that is 8 ULP of the exponential.
+inline Vec<float> exp_nonpositive(Vec<float> x, Vec<float> rest) {
+  using V = Vec<float>;
+  const auto [power, fraction] = exponential(x, rest);
+  return select(x < V(-87.3365F), V(0.0F), (fraction + V(1.0F)) * power);
 }
 
 inline Vec<float> exp_nonpositive(Vec<float> x) {
-  return exp_nonpositive(x,
-                         Vec<float>(-0.0F));  // adding -0 changes nothing, and compiles to nothing
+  return exp_nonpositive(x, Vec<float>(-0.0F));
 }
 
 template <class T>
