@@ -70,6 +70,16 @@ struct WeightLayout {
   int64_t small, large, tap;
 };
 
+/// What the convolutions below are, and the gradients of a weight, each of which its file
+/// instantiates.
+template <class S>
+using Convolution = void(const Geometry&, bool transposed, const S* source, const Layout&,
+                         const S* weight, const WeightLayout&, const S* bias, S* target,
+                         const Layout&);
+template <class S>
+using WeightGradient = void(const Geometry&, const S* large, const Layout&, const S* small,
+                            const Layout&, S* weight, const WeightLayout&);
+
 /// Convolution of a floating or half type on the matrix core (conv_gemm.cpp), or for the transposed
 /// direction its transpose: target = source and weight convolved, plus bias (may be null). The
 /// source has planes or pixels that are contiguous along one of place[2] and channel; the target is

@@ -197,13 +197,9 @@ void convolve_direct(const Geometry& geometry, bool transposed, const S* source,
   for_units(geometry.batch * geometry.groups * blocks, 8 * operations, unit);
 }
 
-#define INSTANTIATE(S)                                                                       \
-  template void convolve_direct<S>(const Geometry&, bool, const S*, const Layout&, const S*, \
-                                   const WeightLayout&, const S*, S*, const Layout&);
-INSTANTIATE(float)
-INSTANTIATE(double)
-INSTANTIATE(at::Half)
-INSTANTIATE(at::BFloat16)
-#undef INSTANTIATE
+template Convolution<float> convolve_direct<float>;
+template Convolution<double> convolve_direct<double>;
+template Convolution<at::Half> convolve_direct<at::Half>;
+template Convolution<at::BFloat16> convolve_direct<at::BFloat16>;
 
 }  // namespace alt::kernels::conv

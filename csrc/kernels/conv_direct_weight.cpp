@@ -177,13 +177,9 @@ void convolve_to_weight_direct(const Geometry& geometry, const S* large, const L
   }
 }
 
-#define INSTANTIATE(S)                                                                           \
-  template void convolve_to_weight_direct<S>(const Geometry&, const S*, const Layout&, const S*, \
-                                             const Layout&, S*, const WeightLayout&);
-INSTANTIATE(float)
-INSTANTIATE(double)
-INSTANTIATE(at::Half)
-INSTANTIATE(at::BFloat16)
-#undef INSTANTIATE
+template WeightGradient<float> convolve_to_weight_direct<float>;
+template WeightGradient<double> convolve_to_weight_direct<double>;
+template WeightGradient<at::Half> convolve_to_weight_direct<at::Half>;
+template WeightGradient<at::BFloat16> convolve_to_weight_direct<at::BFloat16>;
 
 }  // namespace alt::kernels::conv

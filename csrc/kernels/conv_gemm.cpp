@@ -176,13 +176,9 @@ void convolve(const Geometry& original, bool transposed, const S* source,
   for_units(pieces * shares, operations, unit);
 }
 
-#define INSTANTIATE(S)                                                                \
-  template void convolve<S>(const Geometry&, bool, const S*, const Layout&, const S*, \
-                            const WeightLayout&, const S*, S*, const Layout&);
-INSTANTIATE(float)
-INSTANTIATE(double)
-INSTANTIATE(at::Half)
-INSTANTIATE(at::BFloat16)
-#undef INSTANTIATE
+template Convolution<float> convolve<float>;
+template Convolution<double> convolve<double>;
+template Convolution<at::Half> convolve<at::Half>;
+template Convolution<at::BFloat16> convolve<at::BFloat16>;
 
 }  // namespace alt::kernels::conv

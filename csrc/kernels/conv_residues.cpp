@@ -174,13 +174,9 @@ void convolve_by_residues(const Geometry& geometry, bool, const S* source,
   interleave(plan, geometry, image, target, target_layout);
 }
 
-#define INSTANTIATE(S)                                                                            \
-  template void convolve_by_residues<S>(const Geometry&, bool, const S*, const Layout&, const S*, \
-                                        const WeightLayout&, const S*, S*, const Layout&);
-INSTANTIATE(float)
-INSTANTIATE(double)
-INSTANTIATE(at::Half)
-INSTANTIATE(at::BFloat16)
-#undef INSTANTIATE
+template Convolution<float> convolve_by_residues<float>;
+template Convolution<double> convolve_by_residues<double>;
+template Convolution<at::Half> convolve_by_residues<at::Half>;
+template Convolution<at::BFloat16> convolve_by_residues<at::BFloat16>;
 
 }  // namespace alt::kernels::conv

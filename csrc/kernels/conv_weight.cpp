@@ -152,13 +152,9 @@ void convolve_to_weight(const Geometry& geometry, const S* large, const Layout& 
                });
 }
 
-#define INSTANTIATE(S)                                                                    \
-  template void convolve_to_weight<S>(const Geometry&, const S*, const Layout&, const S*, \
-                                      const Layout&, S*, const WeightLayout&);
-INSTANTIATE(float)
-INSTANTIATE(double)
-INSTANTIATE(at::Half)
-INSTANTIATE(at::BFloat16)
-#undef INSTANTIATE
+template WeightGradient<float> convolve_to_weight<float>;
+template WeightGradient<double> convolve_to_weight<double>;
+template WeightGradient<at::Half> convolve_to_weight<at::Half>;
+template WeightGradient<at::BFloat16> convolve_to_weight<at::BFloat16>;
 
 }  // namespace alt::kernels::conv
