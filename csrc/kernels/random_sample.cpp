@@ -2,6 +2,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
+#include <array>
+#include <iterator>
 #include <mutex>
 #include <vector>
 
@@ -29,6 +31,18 @@ void check_exact(int64_t n, const at::Tensor& out) {
   }
 }
 
+/// `count` words, the k-th of them modulo `choices` - k. Together: vectors divide doubles, which
+/// hold these quotients with so much to spare that none is rounded up to the next integer, and the
+/// swaps that follow know where they go.
+void draw_below(Words& words, uint32_t choices, int64_t count, uint32_t* drawn) {
+  for (int64_t k = 0; k < count; ++k) drawn[k] = words.random();
+  for (int64_t k = 0; k < count; ++k) {
+    const uint32_t divisor = choices - static_cast<uint32_t>(k);
+    const double quotient = static_cast<double>(drawn[k]) / static_cast<double>(divisor);
+    drawn[k] -= static_cast<uint32_t>(quotient) * divisor;
+  }
+}
+
 /// Fisher-Yates; above 2^32 / 20 elements one engine word would be skewed, so two are drawn.
 template <class T>
 void permute(T* out, int64_t stride, int64_t n, HostGenerator& generator) {
@@ -39,10 +53,13 @@ void permute(T* out, int64_t stride, int64_t n, HostGenerator& generator) {
       }
     });
     Words words(generator, n - 1);
-    for (int64_t i = 0; i + 1 < n; ++i) {
-      // A division of 32 bits takes half of the time of one of 64.
-      const int64_t other = i + words.random() % static_cast<uint32_t>(n - i);
-      std::swap(out[i * stride], out[other * stride]);
+    std::array<uint32_t, 256> ahead;  // how far each element of a block is from its partner
+    for (int64_t first = 0; first + 1 < n; first += std::ssize(ahead)) {
+      const int64_t count = std::min<int64_t>(std::ssize(ahead), n - 1 - first);
+      draw_below(words, static_cast<uint32_t>(n - first), count, ahead.data());
+      for (int64_t i = first; i < first + count; ++i) {
+        std::swap(out[i * stride], out[(i + ahead[static_cast<size_t>(i - first)]) * stride]);
+      }
     }
     return;
   }
