@@ -41,10 +41,9 @@ class TestSort:
         x = torch.tensor([0.0, NAN, -0.0, INF, -INF, 1.0, NAN, -1.0, 0.0], dtype=dtype)
         for long in (x, x.repeat(300)):
             assert_same_results(lambda x: torch.sort(x, stable=True, descending=descending), long)
-        signs = torch.sort(x.to(DEVICE), stable=True, descending=descending).values.cpu().signbit()
-        assert torch.equal(
-            signs, torch.sort(x, stable=True, descending=descending).values.signbit()
-        )
+            assert_same_results(
+                lambda x: torch.sort(x, stable=True, descending=descending).values.signbit(), long
+            )
 
     @pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.bfloat16, torch.float32])
     @pytest.mark.parametrize("length", [16, 17, 300, 40_000])
@@ -240,6 +239,15 @@ class TestSearch:
         assert_same_results(lambda x: torch.bincount(x.abs(), minlength=20), x)
         assert_same_results(lambda x: torch.bincount(x.abs(), weights=x.float()), x)
         assert_same_results(lambda x: torch.bincount(x.abs(), weights=x), x)
+
+    @pytest.mark.parametrize("dtype", INTEGRAL)
+    @pytest.mark.parametrize("largest_at", [0, 70_000, -1])
+    def test_bincount_of_many(self, dtype, largest_at):
+        """So many that threads count parts of them."""
+        x = sample(200_003, dtype=dtype).abs()
+        x[largest_at] = 120
+        assert_same_results(lambda x: torch.bincount(x), x)
+        assert_same_results(lambda x: torch.bincount(x, minlength=1000), x)
 
 
 @pytest.mark.parametrize(

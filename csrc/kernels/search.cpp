@@ -88,8 +88,9 @@ std::pair<T, T> extremes(const T* value, int64_t n) {
   parallel_for(0, n, 1 << 15, [&](int64_t begin, int64_t end) {
     T least = value[begin], greatest = value[begin];
     for (int64_t i = begin; i < end; ++i) {
-      least = std::min(least, value[i]);
-      greatest = std::max(greatest, value[i]);
+      const T x = value[i];  // by value: of std::min's references compilers make no vectors
+      least = x < least ? x : least;
+      greatest = x > greatest ? x : greatest;
     }
     const std::lock_guard lock(mutex);
     all = {std::min(all.first, least), std::max(all.second, greatest)};
@@ -120,8 +121,9 @@ void count_values(const T* value, int64_t n, int64_t* count, int64_t bins) {
       }
     }
   });
-  for (int64_t k = 0; k < parts * bins; ++k) {
-    count[k % bins] += counts[static_cast<size_t>(k)];
+  for (int64_t p = 0; p < parts; ++p) {
+    const int64_t* const own = counts.data() + p * bins;
+    for (int64_t bin = 0; bin < bins; ++bin) count[bin] += own[bin];
   }
 }
 
