@@ -67,10 +67,7 @@ void sort(const at::TensorBase& self, const at::TensorBase& values, const at::Te
           continue;
         }
         parallel_for(0, n, detail::kThreadedLength, [&](int64_t first, int64_t last) {
-          for (int64_t k = first; k < last; ++k) {
-            in_order[k] = sorter.value(k, value, value_stride);
-            index[k * index_stride] = sorter.position(k);
-          }
+          sorter.write(first, last, value, value_stride, in_order, index, index_stride);
         });
         parallel_for(0, n, detail::kThreadedLength, [&](int64_t first, int64_t last) {
           for (int64_t k = first; k < last; ++k) {

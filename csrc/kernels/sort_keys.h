@@ -2,13 +2,12 @@
 //
 // A value becomes an unsigned key that sorts as the value does: NaN after everything else and equal
 // to any NaN, -0 equal to +0, descending order by complement. With its position beside it a key is
-// unique, so any sort is a stable one. Long lanes are sorted by radix, least significant digits
-// first. The least key is taken off all, so that digits are spent on the keys' range only, and 64
-// bit integers in a range of 32 bits are sorted as such.
+// unique, so any sort is a stable one. Long lanes are sorted by radix (sort_radix.h). The least key
+// is taken off all, so that digits are spent on the keys' range only, and 64 bit integers in a
+// range of 32 bits are sorted as such.
 #pragma once
 
 #include <ATen/NumericUtils.h>
-#include <c10/core/Allocator.h>
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
@@ -22,19 +21,10 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/rounding.h"
+#include "kernels/sort_radix.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
-
-/// 32 bits of key and 32 of position make one word; wider values or lanes take two.
-struct WideEntry {
-  uint64_t key;
-  int64_t position;
-  bool operator<(const WideEntry& other) const {
-    return key != other.key ? key < other.key : position < other.position;
-  }
-};
 
 namespace detail {
 
@@ -58,17 +48,12 @@ auto sort_key(T value) {
     constexpr auto flip =
         static_cast<Unsigned>(Unsigned{1} << (std::numeric_limits<Unsigned>::digits - 1));
     return static_cast<Unsigned>(static_cast<Unsigned>(value) ^ flip);
-  } else if constexpr (std::is_same_v<T, double>) {
-    if (at::_isnan(value)) {
-      return std::numeric_limits<uint64_t>::max();
-    }
-    return detail::order_float_bits(std::bit_cast<uint64_t>(value == 0 ? 0.0 : value));
   } else {
-    const auto wide = static_cast<float>(value);
-    if (at::_isnan(wide)) {
-      return std::numeric_limits<uint32_t>::max();
-    }
-    return detail::order_float_bits(std::bit_cast<uint32_t>(wide == 0 ? 0.0f : wide));
+    using Real = std::conditional_t<std::is_same_v<T, double>, double, float>;
+    using Unsigned = std::conditional_t<std::is_same_v<T, double>, uint64_t, uint32_t>;
+    const auto real = static_cast<Real>(value);
+    const auto bits = detail::order_float_bits(std::bit_cast<Unsigned>(real == 0 ? Real(0) : real));
+    return at::_isnan(real) ? std::numeric_limits<Unsigned>::max() : bits;
   }
 }
 
@@ -105,105 +90,6 @@ void fill_keyed(const T* source, int64_t stride, int64_t n, bool descending,
 inline bool by_key(const Keyed& a, const Keyed& b) {
   return a.first < b.first;
 }
-
-namespace detail {
-
-constexpr int64_t kRadixLength = 1024;
-// Lanes from here on are worth several threads.
-constexpr int64_t kThreadedLength = int64_t{1} << 15;
-
-/// Memory of alt's allocator, which keeps its pages.
-template <class Element>
-class Buffer {
- public:
-  void reserve(int64_t size) {
-    if (size > size_) {
-      memory_.clear();
-      memory_ = c10::GetAllocator(c10::DeviceType::PrivateUse1)->allocate(size * sizeof(Element));
-      size_ = size;
-    }
-  }
-  Element* data() const { return static_cast<Element*>(memory_.get()); }
-  void swap(Buffer& other) {
-    std::swap(memory_, other.memory_);
-    std::swap(size_, other.size_);
-  }
-
- private:
-  c10::DataPtr memory_;
-  int64_t size_ = 0;
-};
-
-inline uint64_t key_bits(uint64_t entry) {
-  return entry >> 32;
-}
-inline uint64_t key_bits(const WideEntry& entry) {
-  return entry.key;
-}
-
-/// How many parts a lane is cut into for the threads. Where the parts end does not show in results.
-inline int64_t sort_parts(int64_t n) {
-  return n < kThreadedLength || in_parallel_region() || num_threads() == 1 ? 1 : 2 * num_threads();
-}
-
-/// Sorts by the lowest `bits` of the keys, a digit a pass. Each part counts its digits, so that it
-/// knows where its entries go: after those of smaller digits, and those of the parts before it.
-template <class Entry>
-void radix_sort(Buffer<Entry>& entries, Buffer<Entry>& scratch, int64_t n, int bits) {
-  const int widest = n < kThreadedLength ? 8 : 11;
-  const int passes = (bits + widest - 1) / widest;
-  if (passes == 0) {
-    return;
-  }
-  const int width = (bits + passes - 1) / passes;
-  const int64_t digits = int64_t{1} << width;
-  const int64_t parts = sort_parts(n);
-  const int64_t part = divide_up(n, parts);
-  scratch.reserve(n);
-  std::vector<int64_t> places(static_cast<size_t>(parts * digits));
-  for (int pass = 0; pass < passes; ++pass) {
-    const int shift = pass * width;
-    const auto digit = [shift, digits](const Entry& entry) {
-      return static_cast<int64_t>(key_bits(entry) >> shift) & (digits - 1);
-    };
-    const Entry* from = entries.data();
-    Entry* to = scratch.data();
-    const auto for_each_part = [&](auto&& body) {
-      parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t p = begin; p < end; ++p) {
-          body(places.data() + p * digits, from + p * part, from + std::min(n, (p + 1) * part));
-        }
-      });
-    };
-    std::fill(places.begin(), places.end(), 0);
-    for_each_part([digit](int64_t* count, const Entry* first, const Entry* last) {
-      for (; first < last; ++first) {
-        ++count[digit(*first)];
-      }
-    });
-    int64_t alike = 0;
-    for (int64_t p = 0; p < parts; ++p) {
-      alike += places[static_cast<size_t>(p * digits + digit(*from))];
-    }
-    if (alike == n) {
-      continue;
-    }
-    int64_t next = 0;
-    for (int64_t d = 0; d < digits; ++d) {
-      for (int64_t p = 0; p < parts; ++p) {
-        next += std::exchange(places[static_cast<size_t>(p * digits + d)], next);
-      }
-    }
-    for_each_part([digit, to](int64_t* place, const Entry* first, const Entry* last) {
-      for (; first < last; ++first) {
-        to[place[digit(*first)]++] = *first;
-      }
-    });
-    entries.swap(scratch);
-  }
-}
-
-}  // namespace detail
 
 /// Sorts lanes of one type; keeps its buffers from lane to lane.
 template <class T>
@@ -247,21 +133,28 @@ class LaneSorter {
   int64_t position(int64_t k) const {
     if constexpr (!kNarrow) {
       if (!narrow_) {
-        return wide_.data()[k].position;
+        return detail::position_in(wide_.data()[k]);
       }
     }
-    return static_cast<int64_t>(words_.data()[k] & 0xffffffff);
+    return detail::position_in(words_.data()[k]);
   }
 
   /// The k-th element of the sorted lane; `data` as it was sorted.
   T value(int64_t k, const T* data, int64_t stride) const {
     const Key key = key_at(k);
-    if constexpr (!std::is_integral_v<T>) {
-      if (key == sort_key(T(0)) || key == std::numeric_limits<Key>::max()) {
-        return data[position(k) * stride];
+    return is_ambiguous(key) ? data[position(k) * stride] : sort_value<T>(key);
+  }
+
+  /// Elements [first, last) of the sorted lane, and where they come from; `data` as it was sorted.
+  void write(int64_t first, int64_t last, const T* data, int64_t stride, T* values, int64_t* index,
+             int64_t index_stride) const {
+    if constexpr (!kNarrow) {
+      if (!narrow_) {
+        write_entries(wide_.data(), first, last, data, stride, values, index, index_stride);
+        return;
       }
     }
-    return sort_value<T>(key);
+    write_entries(words_.data(), first, last, data, stride, values, index, index_stride);
   }
 
   /// Whether elements k and k + 1 have one key, in which they are equal or both NaN.
@@ -270,8 +163,11 @@ class LaneSorter {
   bool has_equal_keys() const {
     std::atomic<bool> found{false};
     parallel_for(0, n_ - 1, detail::kThreadedLength, [&](int64_t begin, int64_t end) {
-      for (int64_t k = begin; k < end; ++k) {
-        if (equals_next(k)) {
+      constexpr int64_t kBlock = 256;  // compared without a branch
+      for (int64_t first = begin; first < end; first += kBlock) {
+        bool equal = false;
+        for (int64_t k = first; k < std::min(end, first + kBlock); ++k) equal |= equals_next(k);
+        if (equal) {
           found.store(true, std::memory_order_relaxed);
           return;
         }
@@ -294,8 +190,9 @@ class LaneSorter {
     parallel_for(0, n, detail::kThreadedLength, [&](int64_t begin, int64_t end) {
       Key least = key_of(begin), greatest = least;
       for (int64_t i = begin; i < end; ++i) {
-        least = std::min(least, key_of(i));
-        greatest = std::max(greatest, key_of(i));
+        const Key key = key_of(i);  // by value: of std::min's references compilers make no vectors
+        least = key < least ? key : least;
+        greatest = key > greatest ? key : greatest;
       }
       const std::lock_guard lock(mutex);
       range = {std::min(range.first, least), std::max(range.second, greatest)};
@@ -320,15 +217,45 @@ class LaneSorter {
     }
   }
 
-  /// The key as sort_key made it.
-  Key key_at(int64_t k) const {
-    uint64_t offset = 0;
-    if constexpr (!kNarrow) {
-      offset = narrow_ ? words_.data()[k] >> 32 : wide_.data()[k].key;
+  /// Whether values of several bit patterns have this key: zeros, and NaN.
+  static bool is_ambiguous(Key key) {
+    if constexpr (std::is_integral_v<T>) {
+      return false;
     } else {
-      offset = words_.data()[k] >> 32;
+      return (key == sort_key(T(0))) | (key == std::numeric_limits<Key>::max());
     }
-    return static_cast<Key>(static_cast<Key>(static_cast<Key>(offset) + least_) ^ flip_);
+  }
+
+  /// Vectors make the values of the keys; the ambiguous ones, which are rare, are fetched after.
+  template <class Entry>
+  void write_entries(const Entry* entry, int64_t first, int64_t last, const T* data, int64_t stride,
+                     T* values, int64_t* index, int64_t index_stride) const {
+    const auto key_of = [least = least_, flip = flip_](const Entry& from) {
+      return original_key(detail::key_bits(from), least, flip);
+    };
+    bool ambiguous = false;
+    for (int64_t k = first; k < last; ++k) {
+      const Key key = key_of(entry[k]);
+      values[k] = sort_value<T>(key);
+      ambiguous |= is_ambiguous(key);
+    }
+    for (int64_t k = first; k < last; ++k) index[k * index_stride] = detail::position_in(entry[k]);
+    for (int64_t k = first; ambiguous && k < last; ++k) {
+      if (is_ambiguous(key_of(entry[k]))) {
+        values[k] = data[detail::position_in(entry[k]) * stride];
+      }
+    }
+  }
+
+  /// The key as sort_key made it.
+  static Key original_key(uint64_t offset, Key least, Key flip) {
+    return static_cast<Key>(static_cast<Key>(static_cast<Key>(offset) + least) ^ flip);
+  }
+  Key key_at(int64_t k) const {
+    if constexpr (!kNarrow) {
+      if (!narrow_) return original_key(wide_.data()[k].key, least_, flip_);
+    }
+    return original_key(detail::key_bits(words_.data()[k]), least_, flip_);
   }
 
   int64_t n_ = 0;
