@@ -339,10 +339,10 @@ class BlockRunner {
   std::array<Operand, kMaxOperands> operands_;
 };
 
-/// Few elements, each operand as the loop wants it or one number: one call of the inner loop and
-/// nothing else, since that is all that there is to do where a call counts.
+/// What one thread does, each operand as the loop wants it or one number: one call of the inner
+/// loop and nothing else, since that is all that there is to do where a call counts.
 bool run_at_once(const at::TensorIteratorBase& iter, const PointwisePlan& plan, int64_t total) {
-  if (iter.ndim() > 1 || total > kAtOnce) return false;
+  if (iter.ndim() > 1) return false;
   Numbers numbers;
   std::array<void*, kMaxOperands> pointers;
   const int outputs = iter.noutputs();
@@ -379,12 +379,13 @@ at::ScalarType half_of_inputs(const at::TensorIteratorBase& iter) {
 
 void run_pointwise(at::TensorIteratorBase& iter, const PointwisePlan& plan) {
   const int64_t total = iter.numel();
-  if (total == 0 || run_at_once(iter, plan, total)) return;
+  const int64_t grain = std::max<int64_t>(1, kGrain / plan.cost);
+  if (total == 0 || (total <= std::max(kAtOnce, grain) && run_at_once(iter, plan, total))) return;
   const BlockRunner runner(iter, plan);
   const auto loop = [&](char** data, const int64_t* strides, int64_t inner, int64_t outer) {
     runner.run(data, strides, inner, outer);
   };
-  parallel_for(0, total, std::max<int64_t>(1, kGrain / plan.cost), [&](int64_t begin, int64_t end) {
+  parallel_for(0, total, grain, [&](int64_t begin, int64_t end) {
     iter.serial_for_each(loop, {begin, end});
     if (runner.streaming()) stream_fence();
   });
