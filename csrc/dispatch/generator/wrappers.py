@@ -69,7 +69,9 @@ def define(f: NativeFunction, symint: bool, body: list[str]) -> str:
 
 
 def register(f: NativeFunction) -> str:
-    return f'm.impl("{f.func.name}", TORCH_FN({identifier(f)}));'
+    # A pointer, not TORCH_FN: operators of one signature then share the templates that box it,
+    # which are two thirds of what these files take to compile.
+    return f'm.impl("{f.func.name}", &{identifier(f)});'
 
 
 def forwarded(f: NativeFunction, symint: bool) -> str:
