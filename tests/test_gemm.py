@@ -196,7 +196,18 @@ def test_many_threads_give_the_same_bits():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize(("m", "k", "n"), [(301, 530, 170), (90, 700, 333), (2000, 65, 70)])
+@pytest.mark.parametrize(
+    ("m", "k", "n"),
+    [
+        (301, 530, 170),
+        (90, 700, 333),
+        (2000, 65, 70),
+        # B is read in place: of one panel and more, by rows and by columns.
+        (130, 90, 64),
+        (97, 300, 176),
+        (33, 270, 1200),
+    ],
+)
 def test_large_products_in_any_layout(m, k, n, dtype):
     """What our own product takes: several ranges of k and panels, rows or columns shared out."""
     torch.manual_seed(0)

@@ -231,7 +231,8 @@ void multiply_products(int64_t count, int groups, int64_t depth, blas::Rows<T> r
                        int64_t rows_stride, const T* panel, int64_t panel_stride, bool add, T* to,
                        int64_t stride) {
   const int64_t blocks = divide_up(count, blas::block_rows(groups));
-  blas::Target<T> target{to, groups * Vec<T>::size};
+  const int64_t width = groups * Vec<T>::size;
+  blas::Target<T> target{to, width};
   target.add.fill(add);
   for (int g = 0; g < groups; ++g) {
     target.offset[g] = g * Vec<T>::size;
@@ -243,7 +244,7 @@ void multiply_products(int64_t count, int groups, int64_t depth, blas::Rows<T> r
       const T* const first = rows.data + product * rows_stride + begin * rows.stride;
       target.data = to + product * stride + begin * target.row_stride;
       blas::find_block<T>(groups, end - begin)(depth, {first, rows.stride, rows.step},
-                                               panel + product * panel_stride, target);
+                                               {panel + product * panel_stride, width}, target);
     }
   }
 }

@@ -199,20 +199,23 @@ void split_inner(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T
 
 /// Whether our own product is the faster one. On a Zen 4 of two cores against MKL, in the same
 /// process: 1.05 to 1.6 times as fast from 160 x 160 x 160 on, of float and double, transposed or
-/// not, for few rows as for many; from half as fast to as fast below, where a call of MKL by each
-/// thread costs less than packing for both. Of fewer columns than a vector has lanes, the scores of
-/// a classifier, 512 x 10 x 128 takes 15 us against MKL's 61. Not known, and so left to the BLAS,
-/// without AVX-512.
-bool is_blocked(int64_t m, int64_t n, int64_t k) {
+/// not, for few rows as for many; and 1.1 to 1.8 times from 80 x 80 x 80 on where B is read in
+/// place. Else from half as fast to as fast below, where a call of MKL by each thread costs less
+/// than packing for both. Of fewer columns than a vector has lanes, the scores of a classifier, 512
+/// x 10 x 128 takes 15 us against MKL's 61. Not known, and so left to the BLAS, without AVX-512.
+template <class T>
+bool is_blocked(int64_t m, int64_t n, int64_t k, const Matrix<T>& b) {
 #if defined(__AVX512F__)
-  constexpr double fewest_operations = 6e6, fewest_in_a_thread = 1e6, fewest_of_few_columns = 5e5;
+  constexpr double fewest_operations = 6e6, fewest_without_packing = 1e6, fewest_in_a_thread = 1e6,
+                   fewest_of_few_columns = 5e5;
   const bool few_columns = n < Vec<float>::size;
   return 2.0 * static_cast<double>(m * n) * static_cast<double>(k) >=
-         (few_columns            ? fewest_of_few_columns
-          : in_parallel_region() ? fewest_in_a_thread
-                                 : fewest_operations);
+         (few_columns                 ? fewest_of_few_columns
+          : is_read_in_place(m, n, b) ? fewest_without_packing
+          : in_parallel_region()      ? fewest_in_a_thread
+                                      : fewest_operations);
 #else
-  return m * n * k < 0;
+  return m * n * k < 0 && b.transposed;
 #endif
 }
 
@@ -227,7 +230,7 @@ void gemm(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T 
     if (m * n <= kSmallResult && k >= 2 * kInnerPiece) {
       return split_inner(m, n, k, alpha, a, b, beta, c, c_stride);
     }
-    if (plain && is_blocked(m, n, k)) {
+    if (plain && is_blocked(m, n, k, b)) {
       return gemm_blocked(m, n, k, a, b, beta == T(1), c, c_stride);
     }
   }

@@ -5,7 +5,8 @@
 // (gemm_panels.h). A block's rows of A stay in the first-level cache for all panels; where A is
 // transposed they are packed there, a masked vector for each k. B is packed once for its range of k
 // and columns, by all threads, which then share out the rows of C, or its columns where they are
-// more: the layout reads any strides, so a transposed operand costs no copy of its own.
+// more: the layout reads any strides, so a transposed operand costs no copy of its own. For few
+// rows of A a B of whole vectors is read where it lies.
 //
 // Of bfloat16 the elements are pairs, (k, k + 1) of a row of A and of a column of B: four bytes, so
 // that a matrix of pairs is laid out and packed as one of floats is. An instruction of AVX-512
@@ -15,6 +16,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "kernels/blas.h"
 #include "kernels/gemm_panels.h"
@@ -56,16 +58,24 @@ void multiply(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool ad
   const int64_t width = groups * Vec<T>::size;
   const int64_t range = std::max<int64_t>(1, kPackedBytes / (kDepth * width * sizeof(T)));
   const int64_t blocks = (m + most - 1) / most;
+  const bool in_place = is_read_in_place(m, n, b);
   for (int64_t first = 0; first < n; first += range * width) {
     const int64_t panels = std::min(range, (n - first + width - 1) / width);
     for (int64_t l = 0; l < std::max<int64_t>(k, 1); l += kDepth) {
       const int64_t depth = std::min(kDepth, k - l);
       const int64_t k_stride = b.transposed ? 1 : b.stride;
       const int64_t column_stride = b.transposed ? b.stride : 1;
-      const Packed<T> packed(
-          b.data + l * k_stride, panels, groups, depth, k_stride, column_stride,
-          [&](int64_t panel, int64_t g) { return first + panel * width + g * Vec<T>::size; },
-          [&](int64_t) { return n; });
+      std::optional<Packed<T>> packed;
+      if (!in_place) {
+        packed.emplace(
+            b.data + l * k_stride, panels, groups, depth, k_stride, column_stride,
+            [&](int64_t panel, int64_t g) { return first + panel * width + g * Vec<T>::size; },
+            [&](int64_t) { return n; });
+      }
+      const auto columns = [&](int64_t panel) {
+        return packed ? packed->panel(panel)
+                      : Panel<T>{b.data + l * b.stride + first + panel * width, b.stride};
+      };
       const double operations =
           2.0 * static_cast<double>(m * depth) * static_cast<double>(panels * width);
       const int64_t tasks =
@@ -94,7 +104,7 @@ void multiply(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool ad
                 to.lanes[g] =
                     static_cast<int>(std::clamp<int64_t>(n - to.offset[g], 0, Vec<T>::size));
               }
-              block(depth, block_rows, packed.panel(panel), to);
+              block(depth, block_rows, columns(panel), to);
             }
           }
         }

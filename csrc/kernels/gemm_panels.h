@@ -66,6 +66,14 @@ struct Rows {
   int64_t stride, step = 1;
 };
 
+/// Columns of B: group g of row k is the vector at data + k * step + g * lanes. Packed they are
+/// side by side; a matrix that few rows of A are multiplied by is read where it lies.
+template <class T>
+struct Panel {
+  const T* data;
+  int64_t step;
+};
+
 /// What a block does with an element of A, in all lanes, and a vector of B.
 template <class T>
 struct FusedMultiplyAdd {
@@ -87,7 +95,7 @@ void fetch_target(const Target<T>& target) {
 }
 
 template <class T, int groups, int rows, class MultiplyAdd>
-void multiply_block(int64_t depth, Rows<T> a, const T* panel, const Target<T>& target) {
+void multiply_block(int64_t depth, Rows<T> a, Panel<T> panel, const Target<T>& target) {
   using V = Vec<T>;
   constexpr int64_t depth_worth_fetching = 64;
   if (depth >= depth_worth_fetching) fetch_target<T, groups, rows>(target);
@@ -97,10 +105,10 @@ void multiply_block(int64_t depth, Rows<T> a, const T* panel, const Target<T>& t
 #pragma GCC unroll 4
     for (int g = 0; g < groups; ++g) sum[r][g] = V(T(0));
   }
-  for (int64_t k = 0; k < depth; ++k, panel += groups * V::size) {
+  for (int64_t k = 0; k < depth; ++k, panel.data += panel.step) {
     V b[groups];
 #pragma GCC unroll 4
-    for (int g = 0; g < groups; ++g) b[g] = V::load(panel + g * V::size);
+    for (int g = 0; g < groups; ++g) b[g] = V::load(panel.data + g * V::size);
 #pragma GCC unroll 24
     for (int r = 0; r < rows; ++r) {
       const V factor = MultiplyAdd::in_all_lanes(a.data[r * a.stride + k * a.step]);
@@ -124,7 +132,7 @@ void multiply_block(int64_t depth, Rows<T> a, const T* panel, const Target<T>& t
 }
 
 template <class T>
-using Block = void (*)(int64_t, Rows<T>, const T*, const Target<T>&);
+using Block = void (*)(int64_t, Rows<T>, Panel<T>, const Target<T>&);
 
 template <class T, int groups, class MultiplyAdd>
 inline constexpr auto kBlocks = []<int... i>(std::integer_sequence<int, i...>) {
@@ -237,7 +245,7 @@ class Packed {
 
   int groups() const { return groups_; }
 
-  const T* panel(int64_t index) const { return data_ + index * depth_ * width(); }
+  Panel<T> panel(int64_t index) const { return {data_ + index * depth_ * width(), width()}; }
 
   /// `count` rows of A times a panel, in blocks of about equal height; body(first_row, end_row)
   /// follows each block.

@@ -27,7 +27,7 @@ bool gemm_small(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool 
   if (2 * n < side || panels * width * k > kMostPacked || m * n * k > kMostProducts) return false;
 
   alignas(64) std::array<T, kMostPacked> buffer;
-  const bool in_place = !b.transposed && n == width && b.stride == width;
+  const bool in_place = !b.transposed && n % side == 0;  // and so no group reaches beyond n
   for (int64_t panel = 0; panel < panels; ++panel) {
     Target<T> to{c, c_stride};
     to.add.fill(add);
@@ -40,13 +40,15 @@ bool gemm_small(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool 
       pack_group(b.data + std::min(first, n) * column_stride, b.transposed ? 1 : b.stride,
                  column_stride, to.lanes[g], k, width, buffer.data() + g * side);
     }
+    const Panel<T> columns =
+        in_place ? Panel<T>{b.data + panel * width, b.stride} : Panel<T>{buffer.data(), width};
     const int64_t blocks = (m + block_rows(groups) - 1) / block_rows(groups);
     for (int64_t i = 0; i < blocks; ++i) {
       const int64_t row = i * m / blocks, count = (i + 1) * m / blocks - row;
       const Rows<T> rows = a.transposed ? Rows<T>{a.data + row, 1, a.stride}
                                         : Rows<T>{a.data + row * a.stride, a.stride};
       to.data = c + row * c_stride;
-      find_block<T>(groups, count)(k, rows, in_place ? b.data : buffer.data(), to);
+      find_block<T>(groups, count)(k, rows, columns, to);
     }
   }
   return true;
