@@ -148,6 +148,33 @@ def test_borders_of_blocks(image, weight, keywords, last):
     assert_agrees(lambda *t: F.conv_transpose2d(*t, **keywords), y, w, factor=32)
 
 
+# Many small images and few channels, in the result or in the input's gradient: images are lanes.
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    ("image", "weight", "keywords"),
+    [
+        ((64, 6, 14, 14), (16, 6, 5, 5), {}),
+        ((50, 8, 9, 9), (5, 8, 5, 5), {"padding": 2}),  # the last vector is not full
+        ((40, 12, 8, 8), (8, 6, 5, 5), {"groups": 2, "padding": (4, 2)}),
+        ((61, 8, 6, 6), (3, 8, 3, 3), {"padding": 4}),  # places without a tap
+        ((70, 8, 13, 13), (4, 8, 5, 4), {"stride": (2, 3), "dilation": (2, 1), "padding": 4}),
+        ((49, 4, 5, 6, 7), (3, 4, 3, 3, 5), {"padding": (1, 2, 2)}),
+    ],
+)
+def test_images_as_lanes(image, weight, keywords, dtype, last):
+    torch.manual_seed(0)
+    x, w = torch.randn(image, dtype=dtype), torch.randn(weight, dtype=dtype)
+    w /= (weight[1] * weight[2] * weight[3]) ** 0.5
+    if last:
+        formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+        x = x.contiguous(memory_format=formats[x.dim()])
+    b = torch.randn(weight[0], dtype=dtype, requires_grad=True)
+    x, w = x.requires_grad_(), w.requires_grad_()
+    function = [F.conv2d, F.conv3d][len(image) - 4]
+    assert_agrees(lambda *t: function(*t, **keywords), x, w, b, factor=64, strides=not last)
+
+
 # Few channels that many are spread over, a stride apart: the residues of the stride are channels.
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
@@ -293,6 +320,7 @@ def run_with_threads(count: int, run: Callable[[], list[torch.Tensor]]) -> list[
         ((5, 24, 20, 20), (40, 24, 3, 3), {"padding": 1}),  # by channels
         ((30, 70, 3, 3), (70, 70, 3, 3), {"padding": 1}),  # several images at once
         ((4, 30, 9, 9), (30, 1, 3, 3), {"groups": 30, "stride": 2}),
+        ((64, 6, 14, 14), (16, 6, 5, 5), {}),  # by images
         *((image, (*channels, 3, 3), keywords) for image, channels, keywords in WINOGRAD),
     ],
 )

@@ -2,10 +2,10 @@
 //
 // PyTorch's front-end has checked shapes, batched the input and padded "same" before it calls.
 // Floating types go to the matrix core (conv_gemm.cpp, or by way of conv_residues.cpp), the direct
-// kernel (conv_direct.cpp) or, of float, to Winograd's transform (conv_winograd.cpp), half types
-// being converted where they are packed; integers go to the loops of conv_loops.cpp. A
-// channels_last input or weight gives channels_last results, as in stock. The CUDA engine takes
-// part where images are convolved, behind the same checks (kernels/cuda/conv.h).
+// kernels (conv_direct.cpp, conv_images.cpp) or, of float, to Winograd's transform
+// (conv_winograd.cpp), half types being converted where they are packed; integers go to the loops
+// of conv_loops.cpp. A channels_last input or weight gives channels_last results, as in stock. The
+// CUDA engine takes part where images are convolved, behind the same checks (kernels/cuda/conv.h).
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -161,15 +161,21 @@ void convolve(const conv::Geometry& geometry, bool transposed, const Tensor& sou
   visit<FloatingAndHalfTypes>(source.scalar_type(), kName, [&]<class S>() {
     constexpr int64_t lanes = Vec<opmath_t<S>>::size;
     const bool by_residues = conv::is_by_residues(geometry, transposed, lanes);
-    const bool direct = !by_residues && conv::is_direct(geometry, transposed, lanes);
-    const Tensor x = direct ? with_rows(source) : readable(source);
-    const Tensor y = direct && !out.is_contiguous() ? at::empty(out.sizes(), out.options()) : out;
+    const bool by_images = !by_residues && conv::is_by_images(geometry, transposed, lanes);
+    const bool direct = !by_residues && !by_images && conv::is_direct(geometry, transposed, lanes);
+    const Tensor x = by_images ? source.contiguous()
+                     : direct  ? with_rows(source)
+                               : readable(source);
+    const Tensor y =
+        (by_images || direct) && !out.is_contiguous() ? at::empty(out.sizes(), out.options()) : out;
     auto loop = by_residues ? conv::convolve_by_residues<S>
+                : by_images ? conv::convolve_by_images<S>
                 : direct    ? conv::convolve_direct<S>
                             : conv::convolve<S>;
     if constexpr (std::is_same_v<S, float>) {
-      if (!by_residues && !direct && conv::is_winograd(geometry, transposed))
+      if (loop == conv::convolve<S> && conv::is_winograd(geometry, transposed)) {
         loop = conv::convolve_winograd<S>;
+      }
     }
     loop(geometry, transposed, x.const_data_ptr<S>(), layout_of(x), w.const_data_ptr<S>(),
          {w.stride(0), w.stride(1), w.stride(-1)},

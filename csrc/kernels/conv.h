@@ -70,6 +70,11 @@ struct WeightLayout {
   int64_t small, large, tap;
 };
 
+/// Rows [row, row + count) of a packed weight.
+struct Run {
+  int64_t row, count;
+};
+
 /// What the convolutions below are, and the gradients of a weight, each of which its file
 /// instantiates.
 template <class S>
@@ -128,6 +133,16 @@ template <class S>
 void convolve_to_weight_direct(const Geometry& geometry, const S* large, const Layout& large_layout,
                                const S* small, const Layout& small_layout, S* weight,
                                const WeightLayout& weight_layout);
+
+/// Whether it is better done with images as lanes (conv_images.cpp), of which a vector has `lanes`.
+bool is_by_images(const Geometry& geometry, bool transposed, int64_t lanes);
+
+/// The same then. Images are contiguous.
+template <class S>
+void convolve_by_images(const Geometry& geometry, bool transposed, const S* source,
+                        const Layout& source_layout, const S* weight,
+                        const WeightLayout& weight_layout, const S* bias, S* target,
+                        const Layout& target_layout);
 
 /// Whether a transposed convolution is better done with residues of its stride as channels
 /// (conv_residues.cpp).

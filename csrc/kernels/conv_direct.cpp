@@ -23,15 +23,10 @@
 namespace alt::kernels::conv {
 namespace {
 
-constexpr int direct_rows(int groups) {
-  return std::min(blas::kAccumulators / groups, 6);
-}
-
-/// Row r of group g's vector, at data + r * row_stride + offset[g], of which lanes[g] exist =
-/// bias[r] + the sum over k of weight[k][r] times the vector at source[g] + offsets[k].
 template <class T, int groups, int rows>
-void multiply_direct(int64_t depth, const T* weight, const T* bias, const T* const* source,
-                     const int32_t* offsets, const blas::Target<T>& target) {
+void multiply_direct(c10::ArrayRef<Run> runs, const T* weight, const T* bias,
+                     const T* const* source, const int32_t* offsets,
+                     const blas::Target<T>& target) {
   using V = Vec<T>;
   V sum[rows][groups];
 #pragma GCC unroll 24
@@ -42,16 +37,19 @@ void multiply_direct(int64_t depth, const T* weight, const T* bias, const T* con
   const T* base[groups];
 #pragma GCC unroll 4
   for (int g = 0; g < groups; ++g) base[g] = source[g];
-  for (int64_t k = 0; k < depth; ++k, weight += rows) {
-    const int64_t at = offsets[k];
-    V b[groups];
+  for (const auto& [first, count] : runs) {
+    const T* factors = weight + first * rows;
+    for (int64_t k = first; k < first + count; ++k, factors += rows) {
+      const int64_t at = offsets[k];
+      V b[groups];
 #pragma GCC unroll 4
-    for (int g = 0; g < groups; ++g) b[g] = V::load(base[g] + at);
+      for (int g = 0; g < groups; ++g) b[g] = V::load(base[g] + at);
 #pragma GCC unroll 24
-    for (int r = 0; r < rows; ++r) {
-      const V factor(weight[r]);
+      for (int r = 0; r < rows; ++r) {
+        const V factor(factors[r]);
 #pragma GCC unroll 4
-      for (int g = 0; g < groups; ++g) sum[r][g] = fma(factor, b[g], sum[r][g]);
+        for (int g = 0; g < groups; ++g) sum[r][g] = fma(factor, b[g], sum[r][g]);
+      }
     }
   }
 #pragma GCC unroll 24
@@ -68,19 +66,10 @@ void multiply_direct(int64_t depth, const T* weight, const T* bias, const T* con
   }
 }
 
-template <class T>
-using Direct = void (*)(int64_t, const T*, const T*, const T* const*, const int32_t*,
-                        const blas::Target<T>&);
-
 template <class T, int groups>
 inline constexpr auto kDirect = []<int... i>(std::integer_sequence<int, i...>) {
   return std::array<Direct<T>, sizeof...(i)>{&multiply_direct<T, groups, i + 1>...};
 }(std::make_integer_sequence<int, direct_rows(groups)>{});
-
-template <class T>
-Direct<T> find_direct(int groups, int64_t rows) {
-  return blas::visit_groups(groups, [rows]<int n>() { return kDirect<T, n>[rows - 1]; });
-}
 
 /// The weight of a group as [chunk of target channels][k][row].
 template <class S, class T>
@@ -101,6 +90,14 @@ void pack_direct(const DirectPlan& plan, bool transposed, const S* weight,
 }
 
 }  // namespace
+
+template <class T>
+Direct<T> find_direct(int groups, int64_t rows) {
+  return blas::visit_groups(groups, [rows]<int n>() { return kDirect<T, n>[rows - 1]; });
+}
+
+template Direct<float> find_direct<float>(int, int64_t);
+template Direct<double> find_direct<double>(int, int64_t);
 
 bool is_direct(const Geometry& g, bool transposed, int64_t lanes) {
   const int64_t channels = g.target_channels_a_group(transposed);
@@ -132,6 +129,7 @@ void convolve_direct(const Geometry& geometry, bool transposed, const S* source,
   }
   if (bias) std::copy_n(bias, geometry.groups * count, packed_bias);
 
+  const Run all{0, depth};
   const int64_t blocks = volume(plan.blocks);
   const auto unit = [&](int64_t index) {
     const int64_t group = index / blocks % geometry.groups;
@@ -174,14 +172,14 @@ void convolve_direct(const Geometry& geometry, bool transposed, const S* source,
           block.data = channels;
           block.row_stride = target_layout.channel;
           block.offset = places;
-          multiply(depth, weights, packed_bias + channel, from.data(), plan.offsets.data(), block);
+          multiply(all, weights, packed_bias + channel, from.data(), plan.offsets.data(), block);
         } else {
           blas::Target<T> whole{tile, blas::kMostGroups * size};
           for (int g = 0; g < groups; ++g) {
             whole.offset[g] = g * size;
             whole.lanes[g] = size;
           }
-          multiply(depth, weights, packed_bias + channel, from.data(), plan.offsets.data(), whole);
+          multiply(all, weights, packed_bias + channel, from.data(), plan.offsets.data(), whole);
           for (int64_t i = 0; i < some; ++i) {
             for (int g = 0; g < groups; ++g) {
               store_lanes<S>(Vec<T>::load(tile + i * whole.row_stride + g * size),

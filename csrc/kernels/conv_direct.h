@@ -4,15 +4,34 @@
 // zeros between its elements.
 #pragma once
 
+#include <c10/util/ArrayRef.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
 
 #include "kernels/conv.h"
+#include "kernels/gemm_panels.h"
 #include "kernels/norm_lanes.h"
 
 namespace alt::kernels::conv {
+
+/// How many target channels a kernel below has in registers.
+constexpr int direct_rows(int groups) {
+  return std::min(blas::kAccumulators / groups, 6);
+}
+
+/// Row r of group g's vector, at data + r * row_stride + offset[g], of which lanes[g] exist =
+/// bias[r] + the sum over k of weight[k][r] times the vector at source[g] + offsets[k], k being the
+/// rows of the runs.
+template <class T>
+using Direct = void (*)(c10::ArrayRef<Run>, const T* weight, const T* bias, const T* const* source,
+                        const int32_t* offsets, const blas::Target<T>&);
+
+/// Of conv_direct.cpp.
+template <class T>
+Direct<T> find_direct(int groups, int64_t rows);
 
 /// One dimension: place q sees source element x through tap t where q * stride + offset(t) ==
 /// x * spacing.

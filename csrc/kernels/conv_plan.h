@@ -60,9 +60,6 @@ struct Axis {
 
 /// A class of each dimension, and the ranges of rows of the packed weight that it meets.
 struct Phase {
-  struct Run {
-    int64_t row, count;
-  };
   std::array<const Axis::Class*, 3> classes;
   c10::SmallVector<Run, 2> runs;
 };
