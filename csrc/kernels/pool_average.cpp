@@ -128,19 +128,17 @@ void average_pool(const Tensor& self, const Geometry& geometry, const Divisor& d
     const int64_t width = geometry.output[2];
     const int64_t stride = geometry.stride[2];
     const std::vector<Inside> seen = columns(geometry);
-    const bool tiles = tiles::are_tiles(geometry);
+    if constexpr (has_vec_v<T>) {
+      if (tiles::are_tiles(geometry)) {
+        return tiles::average_planes(data, geometry, divisor.of_tile<T>(), result);
+      }
+    }
     planes::for_each_row(
         geometry.planes, geometry.output, width * volume(geometry.kernel),
         [&](int64_t plane, int64_t d, int64_t h) {
           thread_local std::vector<T> divisors;
           T* sums = result + ((plane * geometry.output[0] + d) * geometry.output[1] + h) * width;
           const T* base = data + plane * volume(geometry.input);
-          if constexpr (has_vec_v<T>) {
-            if (tiles) {
-              return tiles::average<T>(base + tiles::first_of_row(geometry, d, h), geometry,
-                                       divisor.of_tile<T>(), sums);
-            }
-          }
           std::fill_n(sums, width, T(0));
           for_each_element(geometry, seen, d, h, false,
                            [&](int64_t row, int64_t x, const Inside& inside) {
@@ -171,22 +169,19 @@ void average_pool_backward(const Tensor& grad_output, const Geometry& geometry,
     const int64_t width = geometry.output[2];
     const int64_t stride = geometry.stride[2];
     const std::vector<Inside> seen = columns(geometry);
-    const bool tiles = tiles::are_tiles(geometry);
+    if constexpr (has_vec_v<T>) {
+      if (tiles::are_tiles(geometry)) {
+        return tiles::average_backward_planes(data, geometry, divisor.of_tile<T>(), result);
+      }
+    }
     planes::for_each(geometry.planes, input + output * volume(geometry.kernel), [&](int64_t plane) {
       thread_local std::vector<T> delta, divisors;
       T* base = result + plane * input;
-      if (!tiles || output * volume(geometry.kernel) < input) std::fill_n(base, input, T(0));
+      std::fill_n(base, input, T(0));
       delta.resize(static_cast<size_t>(width));
       const T* row_grad = data + plane * output;
       for (int64_t d = 0; d < geometry.output[0]; ++d) {
         for (int64_t h = 0; h < geometry.output[1]; ++h, row_grad += width) {
-          if constexpr (has_vec_v<T>) {
-            if (tiles) {
-              tiles::average_backward<T>(row_grad, geometry, divisor.of_tile<T>(),
-                                         base + tiles::first_of_row(geometry, d, h));
-              continue;
-            }
-          }
           divisor.row(d, h, divisors);
           divide_row(row_grad, divisors, delta.data());
           for_each_element(geometry, seen, d, h, true,

@@ -51,15 +51,21 @@ void for_both(Count count, Body&& body) {
   }
 }
 
-/// A row of outputs, whose first window begins at `from`.
-template <class T>
-void average(const T* from, const Geometry& g, T divisor, T* to) {
+/// The offset in a plane of what the first window of output row (d, h) begins with.
+inline int64_t first_of_row(const Geometry& g, int64_t d, int64_t h) {
+  return (d * g.stride[0] * g.input[1] + h * g.stride[1]) * g.input[2];
+}
+
+/// A row of outputs, whose first window begins at `from`; `rows` and `depths` are a window's, as
+/// numbers or as constants.
+template <class T, class Depths, class Rows>
+void average(const T* from, const Geometry& g, Depths depths, Rows rows, T divisor, T* to) {
   using V = Vec<T>;
   constexpr auto lanes = std::make_index_sequence<V::size>{};
   for_lanes<T>(0, g.output[2], [&](int64_t w, auto count) {
     V sum(T(0));
-    for (int64_t z = 0; z < g.kernel[0]; ++z) {
-      for (int64_t y = 0; y < g.kernel[1]; ++y) {
+    for (int64_t z = 0; z < depths; ++z) {
+      for (int64_t y = 0; y < rows; ++y) {
         const T* const row = from + (z * g.input[1] + y) * g.input[2] + 2 * w;
         V pair[2] = {V(T(0)), V(T(0))};
         for_both<T>(count, [&](int i, auto n) { pair[i] = load_lanes(row + i * V::size, n); });
@@ -71,16 +77,42 @@ void average(const T* from, const Geometry& g, T divisor, T* to) {
   });
 }
 
+/// body(depths, rows) of a window: numbers, or of the commonest one constants, for a row of a small
+/// image takes as long as a loop of unknown length.
+template <class Body>
+void with_window(const Geometry& g, Body&& body) {
+  if (g.kernel[0] == 1 && g.kernel[1] == 2) {
+    body(std::integral_constant<int64_t, 1>{}, std::integral_constant<int64_t, 2>{});
+  } else {
+    body(g.kernel[0], g.kernel[1]);
+  }
+}
+
+/// All planes.
 template <class T>
-void average_backward(const T* grad, const Geometry& g, T divisor, T* to) {
+void average_planes(const T* from, const Geometry& geometry, T divisor, T* to) {
+  const Geometry g = geometry;  // a copy of our own: no store can change it
+  with_window(g, [&](auto depths, auto rows) {
+    planes::for_each_row(
+        g.planes, g.output, g.output[2] * volume(g.kernel),
+        [&](int64_t plane, int64_t d, int64_t h) {
+          average<T>(from + plane * volume(g.input) + first_of_row(g, d, h), g, depths, rows,
+                     divisor, to + ((plane * g.output[0] + d) * g.output[1] + h) * g.output[2]);
+        });
+  });
+}
+
+template <class T, class Depths, class Rows>
+void average_backward(const T* grad, const Geometry& g, Depths depths, Rows rows, T divisor,
+                      T* to) {
   using V = Vec<T>;
   constexpr auto lanes = std::make_index_sequence<V::size>{};
   for_lanes<T>(0, g.output[2], [&](int64_t w, auto count) {
     // As it is where gradients are added to zeros, -0 becomes 0.
     const V delta = load_lanes(grad + w, count) / V(divisor) + V(T(0));
     const V pair[2] = {twice<T>(delta, false, lanes), twice<T>(delta, true, lanes)};
-    for (int64_t z = 0; z < g.kernel[0]; ++z) {
-      for (int64_t y = 0; y < g.kernel[1]; ++y) {
+    for (int64_t z = 0; z < depths; ++z) {
+      for (int64_t y = 0; y < rows; ++y) {
         T* const row = to + (z * g.input[1] + y) * g.input[2] + 2 * w;
         for_both<T>(count, [&](int i, auto n) { store_lanes<T>(pair[i], row + i * V::size, n); });
       }
@@ -88,9 +120,23 @@ void average_backward(const T* grad, const Geometry& g, T divisor, T* to) {
   });
 }
 
-/// The offset in a plane of what the first window of output row (d, h) begins with.
-inline int64_t first_of_row(const Geometry& g, int64_t d, int64_t h) {
-  return (d * g.stride[0] * g.input[1] + h * g.stride[1]) * g.input[2];
+/// All planes; an input that no window sees gets 0.
+template <class T>
+void average_backward_planes(const T* grad, const Geometry& geometry, T divisor, T* to) {
+  const Geometry g = geometry;
+  const int64_t input = volume(g.input), output = volume(g.output);
+  with_window(g, [&](auto depths, auto rows) {
+    planes::for_each(g.planes, input + output, [&](int64_t plane) {
+      T* const base = to + plane * input;
+      if (output * volume(g.kernel) < input) std::fill_n(base, input, T(0));
+      const T* row_grad = grad + plane * output;
+      for (int64_t d = 0; d < g.output[0]; ++d) {
+        for (int64_t h = 0; h < g.output[1]; ++h, row_grad += g.output[2]) {
+          average_backward<T>(row_grad, g, depths, rows, divisor, base + first_of_row(g, d, h));
+        }
+      }
+    });
+  });
 }
 
 }  // namespace alt::kernels::pool::tiles
