@@ -236,6 +236,24 @@ def test_halves(shape, dtype):
     assert_agrees(lambda a, b: a.clone().mul_(b), x, y)
 
 
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int32, torch.bool], ids=str
+)
+@pytest.mark.parametrize("rows", [2, 65, 1501])
+def test_rows_of_every_width(rows, dtype):
+    """In one call or by threads, as rows or joined, from memory or by way of a buffer."""
+    for n in (1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33):
+        x = (torch.arange(rows * (n + 3)) % 251 - 100).view(rows, n + 3).to(dtype)
+        cut, row, column = x[:, 1 : n + 1], x[1, :n], x[:, :1]
+        number, double = x[0, :1], column.double()
+        for other in (row, column, number, double):
+            assert_agrees(lambda x, y: x + y, cut.contiguous(), other)
+            assert_agrees(lambda x, y: x.clone().mul_(y), cut, other.to(dtype))
+        assert_agrees(lambda x, y, z: torch.where(x > 0, y, z), cut, row, column)
+        assert_agrees(lambda x: torch.exp(x.float() / 64), cut)
+        assert_agrees(lambda x: x.clone()[:, 1:-1].logical_or_(x[:, :1]), x[:, : n + 2])
+
+
 @pytest.mark.parametrize("n", [7, 200])
 def test_rows_and_columns_of_numbers(n):
     x = torch.randn(50, n)

@@ -26,6 +26,7 @@ constexpr int64_t kGrain = 32768;    // additions worth waking a thread for: abo
 constexpr int64_t kAtOnce = 512;     // elements that no thread is woken for, whatever they cost
 constexpr int64_t kLongBlock = 128;  // elements of a row that are a block by themselves
 constexpr int64_t kLongRow = 32;     // elements that are a row, or a block, by themselves
+constexpr int64_t kShortRow = 8;     // the same, where they cost little and need no buffer
 constexpr int kMaxOperands = 6;
 // A block of an iteration with a transposed operand: 16 elements are a line of it, 64 x 16 as many
 // elements of four bytes as a buffer has.
@@ -56,6 +57,12 @@ struct Operand {
 struct alignas(64) Buffer {
   char bytes[kBlockBytes];
 };
+
+/// Elements that are better computed as a row than joined with those of other rows, a copy that
+/// fills the lanes of vectors.
+int64_t least_row(const PointwisePlan& plan) {
+  return plan.cost < kCostOfBuffers ? kShortRow : kLongRow;
+}
 
 /// Which inputs are one number, and room for what those are cast to.
 class Numbers {
@@ -213,7 +220,7 @@ class BlockRunner {
         return false;
       }
     }
-    if (!joined && inner < kLongRow) return false;
+    if (!joined && inner < least_row(plan_)) return false;
     if (joined) {
       inner *= outer;
       outer = 1;
@@ -339,29 +346,37 @@ class BlockRunner {
   std::array<Operand, kMaxOperands> operands_;
 };
 
-/// What one thread does, each operand as the loop wants it or one number: one call of the inner
-/// loop and nothing else, since that is all that there is to do where a call counts.
-bool run_at_once(const at::TensorIteratorBase& iter, const PointwisePlan& plan, int64_t total) {
-  if (iter.ndim() > 1) return false;
+/// What one thread does, in rows in which each operand is as the loop wants it or one number: one
+/// call of the inner loop and nothing else, since that is all that there is to do where a call
+/// counts.
+bool run_at_once(const at::TensorIteratorBase& iter, const PointwisePlan& plan) {
+  const int dimensions = iter.ndim();
+  if (dimensions > 2) return false;
+  const int64_t n = dimensions > 0 ? iter.shape()[0] : 1;
+  const int64_t rows = dimensions > 1 ? iter.shape()[1] : 1;
+  if (rows > 1 && n < least_row(plan)) return false;
   Numbers numbers;
   std::array<void*, kMaxOperands> pointers;
+  std::array<int64_t, kMaxOperands> row_strides;
   const int outputs = iter.noutputs();
   const int count = iter.ntensors();
   for (int i = 0; i < count; ++i) {
     const at::OperandInfo& operand = iter.operand(i);
     const at::ScalarType dtype = i < outputs ? plan.output_dtype : plan.input_dtype;
     const auto size = static_cast<int64_t>(c10::elementSize(dtype));
-    const int64_t stride = total == 1 ? size : operand.stride_bytes[0];
+    const int64_t stride = n == 1 ? size : operand.stride_bytes[0];
+    row_strides[i] = rows > 1 ? operand.stride_bytes[1] : 0;
     pointers[i] = operand.data;
     if (stride == size && operand.current_dtype == dtype) continue;
-    if (i < outputs || (stride != 0 && total != 1)) return false;
+    if (i < outputs || (stride != 0 && n != 1)) return false;
     numbers.mark(i - outputs);
     if (operand.current_dtype == dtype) continue;
+    if (row_strides[i] != 0) return false;
     convert_function(dtype, operand.current_dtype)(numbers.at(i), size, operand.data, 0, 1);
     pointers[i] = numbers.at(i);
   }
-  plan.loop(plan.parameters,
-            {total, 1, pointers.data(), pointers.data() + outputs, nullptr, numbers.marked()});
+  plan.loop(plan.parameters, {n, rows, pointers.data(), pointers.data() + outputs,
+                              row_strides.data(), numbers.marked()});
   return true;
 }
 
@@ -380,7 +395,7 @@ at::ScalarType half_of_inputs(const at::TensorIteratorBase& iter) {
 void run_pointwise(at::TensorIteratorBase& iter, const PointwisePlan& plan) {
   const int64_t total = iter.numel();
   const int64_t grain = std::max<int64_t>(1, kGrain / plan.cost);
-  if (total == 0 || (total <= std::max(kAtOnce, grain) && run_at_once(iter, plan, total))) return;
+  if (total == 0 || (total <= std::max(kAtOnce, grain) && run_at_once(iter, plan))) return;
   const BlockRunner runner(iter, plan);
   const auto loop = [&](char** data, const int64_t* strides, int64_t inner, int64_t outer) {
     runner.run(data, strides, inner, outer);
