@@ -74,9 +74,15 @@ void convert_strided(void* dst, int64_t dst_stride, const void* src, int64_t src
   }
 }
 
-/// For pairs that few convert: a loop a pair, where the others have four, most of them unrolled.
+/// For pairs that few convert: a loop or two, where the others have four, most of them unrolled.
 template <class To, class From>
 void convert_each(void* dst, int64_t dst_stride, const void* src, int64_t src_stride, int64_t n) {
+  if constexpr (std::is_arithmetic_v<To> && std::is_arithmetic_v<From>) {
+    if (dst_stride == sizeof(To) && src_stride == sizeof(From)) {
+      convert_contiguous(static_cast<To*>(dst), static_cast<const From*>(src), n);
+      return;
+    }
+  }
   auto* to = static_cast<char*>(dst);
   const auto* from = static_cast<const char*>(src);
   for (int64_t i = 0; i < n; ++i) {
