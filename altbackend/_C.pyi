@@ -43,6 +43,21 @@ def cuda_reduce_plan(
 
 # which optimizers' steps are one kernel
 def can_fuse(params: list[torch.Tensor], grads: list[torch.Tensor]) -> bool: ...
+def rmsprop(
+    params: list[torch.Tensor],
+    grads: list[torch.Tensor],
+    square_avgs: list[torch.Tensor],
+    grad_avgs: list[torch.Tensor],
+    momentum_buffers: list[torch.Tensor],
+    *,
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+    centered: bool,
+    maximize: bool,
+) -> bool: ...
 
 # runtime: devices, memory, randomness
 def device_count() -> int: ...

@@ -4,7 +4,7 @@ torch.optim takes foreach for an accelerator: a pass over memory, and a temporar
 parameters, for every operation of the rule. On the CPU, whose memory a student's laptop has little
 of, it takes neither. The fused kernels pass once and need no temporary, with stock's own rounding
 in float32 and float64; in half types the rule's intermediate values would not be rounded as
-stock's, so those stay with foreach.
+stock's, so those stay with foreach. PyTorch has no fused kernel of RMSprop: that one is ours alone.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def fuse_by_default() -> None:
     for name, home in _FUNCTIONS.items():
         module: Any = importlib.import_module(f"torch.optim.{name}")
         setattr(module, home, _fusing(getattr(module, home)))
+    rmsprop: Any = importlib.import_module("torch.optim.rmsprop")
+    rmsprop.rmsprop = _fusing_rmsprop(rmsprop.rmsprop)
 
 
 def _fusing(rule: Callable[..., None]) -> Callable[..., None]:
@@ -51,3 +53,34 @@ def _can_fuse(
         and not kwargs.get("capturable")
         and _C.can_fuse(params, grads)
     )
+
+
+def _fusing_rmsprop(rule: Callable[..., None]) -> Callable[..., None]:
+    options = ("alpha", "eps", "weight_decay", "momentum", "centered")
+
+    @functools.wraps(rule)
+    def fused(
+        params: list[Tensor], grads: list[Tensor], *state: list[Tensor], **kwargs: Any
+    ) -> None:
+        done = (
+            kwargs.get("foreach", False) is None
+            # Of a parameter that requires a gradient, stock's raises.
+            and not torch.is_grad_enabled()
+            and _can_fuse(params, grads, [], kwargs)
+            and _C.rmsprop(
+                params,
+                grads,
+                *state[:3],
+                lr=float(kwargs["lr"]),
+                maximize=kwargs.get("maximize", False),
+                **{name: kwargs[name] for name in options},
+            )
+        )
+        if not done:
+            rule(params, grads, *state, **kwargs)
+        elif params:
+            # As stock's foreach: a number would become a tensor for every step that is on the CPU.
+            one = torch.ones((), device=state[3][0].device)
+            torch._foreach_add_(state[3], one, alpha=1)
+
+    return fused

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "dispatch/counters.h"
+#include "kernels/bindings.h"
 #include "kernels/cuda/bindings.h"
 #include "loops/cuda/bindings.h"
 #include "runtime/bindings.h"
@@ -83,6 +84,7 @@ py::list report() {
 PYBIND11_MODULE(_C, m) {
   alt::bind_runtime(m);
   alt::cuda::bind_launches(m);
+  alt::kernels::bind_kernels(m);
   alt::kernels::cuda::bind();
   alt::set_call_site_function(&python_call_site);
   m.def("fallback_report", &report);

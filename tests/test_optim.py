@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.optim.rmsprop import rmsprop
 from torch.testing._internal.common_optimizers import optim_db
 
 import altbackend
@@ -234,3 +235,53 @@ def test_swa_and_ema() -> None:
         results.append([p.detach().cpu() for p in average.parameters()])
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b)
+
+
+RMSPROP = [
+    {},
+    {"weight_decay": 0.1, "maximize": True},
+    {"momentum": 0.9},
+    {"centered": True, "alpha": 0.3},
+    {"centered": True, "momentum": 0.5, "weight_decay": 0.1, "lr": torch.tensor(0.02)},
+]
+
+
+@pytest.mark.parametrize("kwargs", RMSPROP, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rmsprop_rounds_as_the_loop_does(kwargs: dict, dtype: torch.dtype) -> None:
+    one = train("alt", torch.optim.RMSprop, kwargs, dtype)
+    other = train("alt", torch.optim.RMSprop, {**kwargs, "foreach": False}, dtype)
+    for a, b in zip(one[0], other[0], strict=True):
+        assert torch.equal(a, b)
+    for x, y in zip(one[1], other[1], strict=True):
+        assert all(torch.equal(x[name], y[name]) for name in y)
+
+
+def test_rmsprop_needs_no_memory_beside_its_state() -> None:
+    parameter = torch.ones(1000, 1000, device="alt", requires_grad=True)
+    parameter.grad = torch.ones(1000, 1000, device="alt")
+    optimizer = torch.optim.RMSprop([parameter], momentum=0.9)
+    optimizer.step()
+    before, version = torch.alt.memory_allocated(), parameter._version
+    torch.alt.reset_peak_memory_stats()
+    optimizer.step()
+    assert torch.alt.max_memory_allocated() - before < parameter.nbytes
+    assert parameter._version > version  # what autograd saved of it is out of date
+
+
+def test_rmsprop_of_unlike_layouts_and_no_gradients() -> None:
+    results = []
+    for device in ("cpu", "alt"):
+        parameter = torch.arange(12.0).view(3, 4).to(device).t().requires_grad_()
+        parameter.grad = torch.arange(12.0).view(4, 3).to(device)
+        torch.optim.RMSprop([parameter], lr=0.1).step()
+        results.append(parameter.detach().cpu())
+        torch.optim.RMSprop([torch.zeros(2, device=device, requires_grad=True)]).step()
+    torch.testing.assert_close(*results)
+    with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):
+        x = torch.ones(2, device="alt", requires_grad=True)
+        grad, square = torch.ones(2, device="alt"), torch.ones(2, device="alt")
+        rule = {"lr": 0.1, "alpha": 0.9, "eps": 1e-8, "weight_decay": 0, "momentum": 0}
+        rmsprop(
+            [x], [grad], [square], [], [], [torch.tensor(0.0)], foreach=None, centered=False, **rule
+        )
