@@ -174,6 +174,20 @@ def test_dot(dtype):
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("n", [1, 33, 8191, 100_003])
+def test_dot_of_halves(n, dtype):
+    """In vectors where both are contiguous, as exact as a sum in float allows; else in a loop."""
+    torch.manual_seed(0)
+    x, y = (torch.randn(2 * n).to(dtype) for _ in range(2))
+    for a, b in ((x[:n], y[n:]), (x[::2], y[:n])):
+        found = torch.dot(a.to("alt"), b.to("alt")).cpu()
+        exact = torch.dot(a.double(), b.double())
+        scale = a.double().abs().dot(b.double().abs())
+        assert found.dtype == dtype
+        assert (found.double() - exact).abs() <= torch.finfo(dtype).eps * exact.abs() + 1e-6 * scale
+
+
 def test_conjugate_and_negative_views():
     a, b = torch.randn(4, 5, dtype=torch.complex64), torch.randn(4, 6, dtype=torch.complex64)
     assert_agrees(lambda x, y: x.mH @ y, a, b)

@@ -11,6 +11,7 @@
 #include <c10/util/complex.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "loops/vec.h"
 
@@ -23,6 +24,16 @@ struct Matrix {
   const T* data;
   int64_t stride;
   bool transposed = false;
+};
+
+/// An arithmetic type in which T's products and sums wrap instead of being undefined.
+template <class T, bool = std::is_integral_v<T>>
+struct Wrapping {
+  using type = T;
+};
+template <class T>
+struct Wrapping<T, true> {
+  using type = std::conditional_t<sizeof(T) < 4, uint32_t, std::make_unsigned_t<T>>;
 };
 
 /// C (m x n, rows `c_stride` apart) = beta * C + alpha * A (m x k) B (k x n).

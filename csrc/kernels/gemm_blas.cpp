@@ -10,9 +10,7 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <type_traits>
-#include <vector>
 
 #include "kernels/blas.h"
 #include "kernels/gemm_strips.h"
@@ -31,8 +29,6 @@ void cgemm_(const char*, const char*, const int*, const int*, const int*, const 
             const int*, const void*, const int*, const void*, void*, const int*);
 void zgemm_(const char*, const char*, const int*, const int*, const int*, const void*, const void*,
             const int*, const void*, const int*, const void*, void*, const int*);
-float sdot_(const int*, const float*, const int*, const float*, const int*);
-double ddot_(const int*, const double*, const int*, const double*, const int*);
 }
 
 namespace alt::blas {
@@ -72,16 +68,6 @@ void call_blas(int m, int n, int k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T
 constexpr int64_t kSmallResult = 128 * 128;  // elements
 constexpr int64_t kInnerPiece = 4096;
 
-/// An arithmetic type in which T's products and sums wrap instead of being undefined.
-template <class T, bool = std::is_integral_v<T>>
-struct Wrapping {
-  using type = T;
-};
-template <class T>
-struct Wrapping<T, true> {
-  using type = std::conditional_t<sizeof(T) < 4, uint32_t, std::make_unsigned_t<T>>;
-};
-
 /// One row of C at a time. B row-major: C[i, :] += A[i, l] * B[l, :]; B transposed: dot products.
 template <class T>
 void loop(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c,
@@ -113,44 +99,6 @@ void loop(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T 
       }
     }
   }
-}
-
-template <class T, bool conjugate>
-T dot_loop(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride) {
-  using W = typename Wrapping<opmath_t<T>>::type;
-  W sum(0);
-  for (int64_t i = 0; i < n; ++i) {
-    W left = static_cast<W>(x[i * x_stride]);
-    if constexpr (conjugate) {
-      left = W(left.real(), -left.imag());
-    }
-    sum += left * static_cast<W>(y[i * y_stride]);
-  }
-  return static_cast<T>(sum);
-}
-
-float call_dot(int n, const float* x, int x_stride, const float* y, int y_stride) {
-  return sdot_(&n, x, &x_stride, y, &y_stride);
-}
-double call_dot(int n, const double* x, int x_stride, const double* y, int y_stride) {
-  return ddot_(&n, x, &x_stride, y, &y_stride);
-}
-
-/// The blocks' products are added in double, in order: the BLAS adds up a million terms in a few
-/// lanes, and as many threads as it likes.
-template <class T>
-T dot_in_blocks(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride) {
-  constexpr int64_t block = 8192;
-  std::vector<double> products((n + block - 1) / block);
-  parallel_for(0, static_cast<int64_t>(products.size()), 4, [&](int64_t begin, int64_t end) {
-    const BlasThreads single(1);
-    for (int64_t i = begin; i < end; ++i) {
-      const auto count = static_cast<int>(std::min(block, n - i * block));
-      products[i] = call_dot(count, x + i * block * x_stride, static_cast<int>(x_stride),
-                             y + i * block * y_stride, static_cast<int>(y_stride));
-    }
-  });
-  return static_cast<T>(std::accumulate(products.begin(), products.end(), 0.0));
 }
 
 }  // namespace
@@ -240,26 +188,10 @@ void gemm(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T 
              });
 }
 
-template <class T>
-T dot(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride) {
-  if constexpr (std::is_floating_point_v<T>) {
-    if (fits_int(n) && fits_int(x_stride) && fits_int(y_stride)) {
-      return dot_in_blocks(n, x, x_stride, y, y_stride);
-    }
-  }
-  return dot_loop<T, false>(n, x, x_stride, y, y_stride);
-}
-
-template <class T>
-T dot_conjugate(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride) {
-  return dot_loop<T, true>(n, x, x_stride, y, y_stride);
-}
-
 #define INSTANTIATE_GEMM(T)                                                                  \
   template void gemm<T>(int64_t, int64_t, int64_t, T, Matrix<T>, Matrix<T>, T, T*, int64_t); \
   template void gemm_in_thread<T>(int64_t, int64_t, int64_t, T, Matrix<T>, Matrix<T>, T, T*, \
-                                  int64_t);                                                  \
-  template T dot<T>(int64_t, const T*, int64_t, const T*, int64_t);
+                                  int64_t);
 INSTANTIATE_GEMM(float)
 INSTANTIATE_GEMM(double)
 INSTANTIATE_GEMM(c10::complex<float>)
@@ -270,13 +202,5 @@ INSTANTIATE_GEMM(int16_t)
 INSTANTIATE_GEMM(int32_t)
 INSTANTIATE_GEMM(int64_t)
 #undef INSTANTIATE_GEMM
-template at::Half dot<at::Half>(int64_t, const at::Half*, int64_t, const at::Half*, int64_t);
-template at::BFloat16 dot<at::BFloat16>(int64_t, const at::BFloat16*, int64_t, const at::BFloat16*,
-                                        int64_t);
-template c10::complex<float> dot_conjugate<c10::complex<float>>(int64_t, const c10::complex<float>*,
-                                                                int64_t, const c10::complex<float>*,
-                                                                int64_t);
-template c10::complex<double> dot_conjugate<c10::complex<double>>(
-    int64_t, const c10::complex<double>*, int64_t, const c10::complex<double>*, int64_t);
 
 }  // namespace alt::blas
