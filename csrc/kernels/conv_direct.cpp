@@ -71,24 +71,6 @@ inline constexpr auto kDirect = []<int... i>(std::integer_sequence<int, i...>) {
   return std::array<Direct<T>, sizeof...(i)>{&multiply_direct<T, groups, i + 1>...};
 }(std::make_integer_sequence<int, direct_rows(groups)>{});
 
-/// The weight of a group as [chunk of target channels][k][row].
-template <class S, class T>
-void pack_direct(const DirectPlan& plan, bool transposed, const S* weight,
-                 const WeightLayout& layout, T* to) {
-  const int64_t row_stride = transposed ? layout.large : layout.small;
-  const int64_t channel_stride = transposed ? layout.small : layout.large;
-  const int64_t most = direct_rows(blas::kMostGroups), count = plan.target_channels;
-  for (int64_t first = 0; first < count; first += most) {
-    for (int64_t c = 0; c < plan.source_channels; ++c) {
-      for (int64_t t = 0; t < plan.taps; ++t) {
-        for (int64_t r = first; r < std::min(first + most, count); ++r) {
-          *to++ = static_cast<T>(weight[r * row_stride + c * channel_stride + t * layout.tap]);
-        }
-      }
-    }
-  }
-}
-
 }  // namespace
 
 template <class T>
@@ -119,16 +101,8 @@ void convolve_direct(const Geometry& geometry, bool transposed, const S* source,
   const DirectPlan plan(geometry, transposed, sizeof(T));
   const int64_t depth = plan.source_channels * plan.taps, count = plan.target_channels;
   const int64_t most = direct_rows(blas::kMostGroups);
-  const int64_t group_stride =
-      weight_layout.small * (transposed ? plan.source_channels : plan.target_channels);
-  std::vector<T> packed(static_cast<size_t>(geometry.groups * count * (depth + 1)));
-  T* const packed_bias = packed.data() + geometry.groups * count * depth;
-  for (int64_t group = 0; group < geometry.groups; ++group) {
-    pack_direct(plan, transposed, weight + group * group_stride, weight_layout,
-                packed.data() + group * count * depth);
-  }
-  if (bias) std::copy_n(bias, geometry.groups * count, packed_bias);
-
+  const DirectWeight<T> packed(geometry, transposed, weight, weight_layout, bias,
+                               [&](int64_t k) { return std::pair(k / plan.taps, k % plan.taps); });
   const Run all{0, depth};
   const int64_t blocks = volume(plan.blocks);
   const auto unit = [&](int64_t index) {
@@ -166,20 +140,20 @@ void convolve_direct(const Geometry& geometry, bool transposed, const S* source,
       for (int64_t r = 0; r < count; r += most) {
         const int64_t channel = group * count + r, some = std::min(most, count - r);
         const auto multiply = find_direct<T>(groups, some);
-        const T* const weights = packed.data() + channel * depth;
+        const T* const weights = packed.rows(channel);
         S* const channels = to + channel * target_layout.channel;
         if constexpr (std::is_same_v<S, T>) {
           block.data = channels;
           block.row_stride = target_layout.channel;
           block.offset = places;
-          multiply(all, weights, packed_bias + channel, from.data(), plan.offsets.data(), block);
+          multiply(all, weights, packed.bias(channel), from.data(), plan.offsets.data(), block);
         } else {
           blas::Target<T> whole{tile, blas::kMostGroups * size};
           for (int g = 0; g < groups; ++g) {
             whole.offset[g] = g * size;
             whole.lanes[g] = size;
           }
-          multiply(all, weights, packed_bias + channel, from.data(), plan.offsets.data(), whole);
+          multiply(all, weights, packed.bias(channel), from.data(), plan.offsets.data(), whole);
           for (int64_t i = 0; i < some; ++i) {
             for (int g = 0; g < groups; ++g) {
               store_lanes<S>(Vec<T>::load(tile + i * whole.row_stride + g * size),

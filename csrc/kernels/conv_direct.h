@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "kernels/conv.h"
@@ -32,6 +33,46 @@ using Direct = void (*)(c10::ArrayRef<Run>, const T* weight, const T* bias, cons
 /// Of conv_direct.cpp.
 template <class T>
 Direct<T> find_direct(int groups, int64_t rows);
+
+/// The weight as those kernels want it, [chunk of target channels][k][target channel] for each
+/// group, and the bias, zero if there is none.
+template <class T>
+class DirectWeight {
+ public:
+  /// element(k) is the source channel and the tap that row k is of.
+  template <class S, class Element>
+  DirectWeight(const Geometry& g, bool transposed, const S* weight, const WeightLayout& layout,
+               const S* bias, Element&& element)
+      : depth_(g.source_channels_a_group(transposed) * g.kernel_volume()),
+        targets_(g.groups * g.target_channels_a_group(transposed)),
+        packed_(static_cast<size_t>(targets_ * (depth_ + 1))) {
+    const int64_t row_stride = transposed ? layout.large : layout.small;
+    const int64_t channel_stride = transposed ? layout.small : layout.large;
+    const int64_t most = direct_rows(blas::kMostGroups), count = targets_ / g.groups;
+    const int64_t group_stride = layout.small * g.small_channels_a_group();
+    T* to = packed_.data();
+    for (int64_t group = 0; group < g.groups; ++group, weight += group_stride) {
+      for (int64_t first = 0; first < count; first += most) {
+        for (int64_t k = 0; k < depth_; ++k) {
+          const auto [channel, tap] = element(k);
+          const S* const from = weight + channel * channel_stride + tap * layout.tap;
+          for (int64_t r = first; r < std::min(first + most, count); ++r) {
+            *to++ = static_cast<T>(from[r * row_stride]);
+          }
+        }
+      }
+    }
+    if (bias) std::copy_n(bias, targets_, to);
+  }
+
+  /// Of a chunk, whose first target channel this is, counted through all groups.
+  const T* rows(int64_t channel) const { return packed_.data() + channel * depth_; }
+  const T* bias(int64_t channel) const { return packed_.data() + targets_ * depth_ + channel; }
+
+ private:
+  int64_t depth_, targets_;
+  std::vector<T> packed_;
+};
 
 /// One dimension: place q sees source element x through tap t where q * stride + offset(t) ==
 /// x * spacing.

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "kernels/conv_direct.h"
@@ -87,25 +88,6 @@ std::vector<int32_t> offsets_of(const ImagePlan& plan, int64_t lanes) {
   return offsets;
 }
 
-/// A group's weight as [chunk of target channels][tap][source channel][target channel].
-template <class S, class T>
-void pack_weight(const ImagePlan& plan, bool transposed, const S* weight,
-                 const WeightLayout& layout, T* to) {
-  const int64_t row_stride = transposed ? layout.large : layout.small;
-  const int64_t channel_stride = transposed ? layout.small : layout.large;
-  const int64_t most = direct_rows(blas::kMostGroups), count = plan.target_channels;
-  for (int64_t first = 0; first < count; first += most) {
-    for (int64_t tap = 0; tap < plan.taps; ++tap) {
-      const S* const from = weight + (transposed ? plan.taps - 1 - tap : tap) * layout.tap;
-      for (int64_t c = 0; c < plan.source_channels; ++c) {
-        for (int64_t r = first; r < std::min(first + most, count); ++r) {
-          *to++ = static_cast<T>(from[r * row_stride + c * channel_stride]);
-        }
-      }
-    }
-  }
-}
-
 /// to[i][image] = from[image][i], of a vector of images of which `count` exist.
 template <class S, class T>
 void interleave_images(const S* from, int64_t stride, int count, int64_t length, T* to) {
@@ -158,10 +140,11 @@ Runs runs_of(const ImagePlan& plan, const Inside& z, const Inside& y, const Insi
   return runs;
 }
 
-/// A vector of images: target[channel][place][image], of all channels of the group.
+/// A vector of images: target[channel][place][image], of all channels of a group, the first of
+/// which is `first` among those of all groups.
 template <class T>
-void convolve_vector(const ImagePlan& plan, const T* source, const T* weight, const T* bias,
-                     const int32_t* offsets, T* target) {
+void convolve_vector(const ImagePlan& plan, const T* source, const DirectWeight<T>& weight,
+                     int64_t first, const int32_t* offsets, T* target) {
   constexpr int64_t lanes = Vec<T>::size;
   const auto& [d, h, w] = plan.axes;
   const int64_t most = direct_rows(blas::kMostGroups), row_stride = plan.target_places * lanes;
@@ -176,8 +159,7 @@ void convolve_vector(const ImagePlan& plan, const T* source, const T* weight, co
     for (int64_t r = 0; r < plan.target_channels; r += most) {
       block.data = target + r * row_stride;
       find_direct<T>(groups, std::min(most, plan.target_channels - r))(
-          runs, weight + r * plan.taps * plan.source_channels, bias + r, from.data(), offsets,
-          block);
+          runs, weight.rows(first + r), weight.bias(first + r), from.data(), offsets, block);
     }
   };
   for (int64_t z = 0; z < d.target_size; ++z) {
@@ -245,17 +227,10 @@ void convolve_by_images(const Geometry& geometry, bool transposed, const S* sour
   using T = opmath_t<S>;
   constexpr int64_t lanes = Vec<T>::size;
   const ImagePlan plan(geometry, transposed);
-  const int64_t weights = plan.target_channels * plan.taps * plan.source_channels;
-  const int64_t group_stride =
-      weight_layout.small * (transposed ? plan.source_channels : plan.target_channels);
-  const int64_t targets = geometry.groups * plan.target_channels;
-  std::vector<T> packed(static_cast<size_t>(geometry.groups * weights + targets));
-  T* const packed_bias = packed.data() + geometry.groups * weights;
-  for (int64_t group = 0; group < geometry.groups; ++group) {
-    pack_weight(plan, transposed, weight + group * group_stride, weight_layout,
-                packed.data() + group * weights);
-  }
-  if (bias) std::copy_n(bias, targets, packed_bias);
+  const DirectWeight<T> packed(geometry, transposed, weight, weight_layout, bias, [&](int64_t k) {
+    const int64_t tap = k / plan.source_channels;
+    return std::pair(k % plan.source_channels, transposed ? plan.taps - 1 - tap : tap);
+  });
   const std::vector<int32_t> offsets = offsets_of(plan, lanes);
 
   const auto unit = [&](int64_t index) {
@@ -268,14 +243,14 @@ void convolve_by_images(const Geometry& geometry, bool transposed, const S* sour
     interleave_images(
         source + image * source_layout.batch + group * plan.source_channels * source_layout.channel,
         source_layout.batch, count, plan.source_size(), images);
-    convolve_vector(plan, images, packed.data() + group * weights,
-                    packed_bias + group * plan.target_channels, offsets.data(), results);
+    convolve_vector(plan, images, packed, group * plan.target_channels, offsets.data(), results);
     separate_images(
         results, plan.target_size(),
         target + image * target_layout.batch + group * plan.target_channels * target_layout.channel,
         target_layout.batch, count);
   };
-  const double operations = 2.0 * static_cast<double>(weights * plan.target_places * lanes);
+  const double operations =
+      2.0 * static_cast<double>(plan.target_size() * plan.taps * plan.source_channels * lanes);
   for_units(divide_up(geometry.batch, lanes) * geometry.groups, operations, unit);
 }
 
