@@ -78,14 +78,14 @@ double call_dot(int n, const double* x, int x_stride, const double* y, int y_str
   return ddot_(&n, x, &x_stride, y, &y_stride);
 }
 
-/// product(begin, end) of each piece, added in double.
-template <class T, class Product>
-T add_pieces(int64_t n, Product&& product) {
-  if (n <= kPiece) return static_cast<T>(product(0, n));
+/// of_piece(begin, end) of each piece, added in double.
+template <class T, class OfPiece>
+T add_pieces(int64_t n, OfPiece&& of_piece) {
+  if (n <= kPiece) return static_cast<T>(of_piece(0, n));
   std::vector<double> products(static_cast<size_t>(divide_up(n, kPiece)));
   parallel_for(0, static_cast<int64_t>(products.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      products[i] = product(i * kPiece, std::min((i + 1) * kPiece, n));
+      products[i] = of_piece(i * kPiece, std::min((i + 1) * kPiece, n));
     }
   });
   return static_cast<T>(std::accumulate(products.begin(), products.end(), 0.0));
