@@ -11,6 +11,7 @@
 #include <c10/util/complex.h>
 
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include "loops/vec.h"
@@ -25,6 +26,11 @@ struct Matrix {
   int64_t stride;
   bool transposed = false;
 };
+
+/// Whether the BLAS, whose sizes and strides are ints, can be told of it.
+constexpr bool fits_int(int64_t value) {
+  return value <= std::numeric_limits<int>::max();
+}
 
 /// An arithmetic type in which T's products and sums wrap instead of being undefined.
 template <class T, bool = std::is_integral_v<T>>
@@ -54,12 +60,18 @@ template <class T>
 void gemm_blocked(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
                   int64_t c_stride);
 
-/// Whether that multiplies by B where it lies: the rows of whole vectors, for which packing is not
-/// worth while (1.1 to 1.3 times as fast without at 32 to 256 rows, as fast at 1024).
+/// Whether vectors read the rows of B, of n columns, where they lie, and nothing beyond them.
+template <class T>
+bool has_rows_of_vectors(int64_t n, const Matrix<T>& b) {
+  return !b.transposed && n % Vec<T>::size == 0;
+}
+
+/// Whether gemm_blocked does so: packing is worth while for many rows of A (1.1 to 1.3 times as
+/// fast without at 32 to 256 rows, as fast at 1024).
 template <class T>
 bool is_read_in_place(int64_t m, int64_t n, const Matrix<T>& b) {
   constexpr int64_t rows_worth_packing = 1024;
-  return !b.transposed && n % Vec<T>::size == 0 && m < rows_worth_packing;
+  return has_rows_of_vectors(n, b) && m < rows_worth_packing;
 }
 
 /// The same of small matrices, in the calling thread. False, with nothing done, for others.

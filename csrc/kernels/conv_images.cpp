@@ -49,8 +49,8 @@ struct ImagePlan {
       : axes{ImageAxis(g, 0, transposed), ImageAxis(g, 1, transposed), ImageAxis(g, 2, transposed)},
         source_channels(g.source_channels_a_group(transposed)),
         target_channels(g.target_channels_a_group(transposed)),
-        source_places(axes[0].source_size * axes[1].source_size * axes[2].source_size),
-        target_places(axes[0].target_size * axes[1].target_size * axes[2].target_size),
+        source_places(transposed ? g.small_volume() : g.large_volume()),
+        target_places(transposed ? g.large_volume() : g.small_volume()),
         taps(g.kernel_volume()) {}
 
   int64_t source_size() const { return source_channels * source_places; }

@@ -9,7 +9,6 @@
 #include <c10/util/Half.h>
 
 #include <algorithm>
-#include <limits>
 #include <type_traits>
 
 #include "kernels/blas.h"
@@ -33,10 +32,6 @@ void zgemm_(const char*, const char*, const int*, const int*, const int*, const 
 
 namespace alt::blas {
 namespace {
-
-constexpr bool fits_int(int64_t value) {
-  return value <= std::numeric_limits<int>::max();
-}
 
 template <class T>
 constexpr bool is_blas_type = std::is_floating_point_v<T> || c10::is_complex<T>::value;
@@ -152,7 +147,8 @@ void split_inner(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T
 /// than packing for both. Of fewer columns than a vector has lanes, the scores of a classifier, 512
 /// x 10 x 128 takes 15 us against MKL's 61. Not known, and so left to the BLAS, without AVX-512.
 template <class T>
-bool is_blocked(int64_t m, int64_t n, int64_t k, const Matrix<T>& b) {
+bool is_blocked([[maybe_unused]] int64_t m, [[maybe_unused]] int64_t n, [[maybe_unused]] int64_t k,
+                [[maybe_unused]] const Matrix<T>& b) {
 #if defined(__AVX512F__)
   constexpr double fewest_operations = 6e6, fewest_without_packing = 1e6, fewest_in_a_thread = 1e6,
                    fewest_of_few_columns = 5e5;
@@ -163,7 +159,7 @@ bool is_blocked(int64_t m, int64_t n, int64_t k, const Matrix<T>& b) {
           : in_parallel_region()      ? fewest_in_a_thread
                                       : fewest_operations);
 #else
-  return m * n * k < 0 && b.transposed;
+  return false;
 #endif
 }
 

@@ -7,7 +7,6 @@
 #include <c10/util/complex.h>
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 #include <type_traits>
 #include <vector>
@@ -101,10 +100,6 @@ double dot_by_blas(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t 
                     static_cast<int>(x_stride), y + i * y_stride, static_cast<int>(y_stride));
   }
   return sum;
-}
-
-constexpr bool fits_int(int64_t value) {
-  return value <= std::numeric_limits<int>::max();
 }
 
 }  // namespace

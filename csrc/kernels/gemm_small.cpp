@@ -27,7 +27,7 @@ bool gemm_small(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool 
   if (2 * n < side || panels * width * k > kMostPacked || m * n * k > kMostProducts) return false;
 
   alignas(64) std::array<T, kMostPacked> buffer;
-  const bool in_place = !b.transposed && n % side == 0;  // and so no group reaches beyond n
+  const bool in_place = has_rows_of_vectors(n, b);
   for (int64_t panel = 0; panel < panels; ++panel) {
     Target<T> to{c, c_stride};
     to.add.fill(add);
