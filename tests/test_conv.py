@@ -148,6 +148,20 @@ def test_borders_of_blocks(image, weight, keywords, last):
     assert_agrees(lambda *t: F.conv_transpose2d(*t, **keywords), y, w, factor=32)
 
 
+def operands(
+    source: tuple, weight: tuple, channels: int, features: int, dtype: torch.dtype, last: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """An image, channels_last or not, a weight for so many channels of it, and a bias."""
+    torch.manual_seed(0)
+    x, w = torch.randn(source, dtype=dtype), torch.randn(weight, dtype=dtype)
+    w /= (channels * weight[2] * weight[3]) ** 0.5
+    if last:
+        formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+        x = x.contiguous(memory_format=formats[x.dim()])
+    b = torch.randn(features, dtype=dtype)
+    return x.requires_grad_(), w.requires_grad_(), b.requires_grad_()
+
+
 # Many small images and few channels, in the result or in the input's gradient: images are lanes.
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
@@ -163,14 +177,7 @@ def test_borders_of_blocks(image, weight, keywords, last):
     ],
 )
 def test_images_as_lanes(image, weight, keywords, dtype, last):
-    torch.manual_seed(0)
-    x, w = torch.randn(image, dtype=dtype), torch.randn(weight, dtype=dtype)
-    w /= (weight[1] * weight[2] * weight[3]) ** 0.5
-    if last:
-        formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-        x = x.contiguous(memory_format=formats[x.dim()])
-    b = torch.randn(weight[0], dtype=dtype, requires_grad=True)
-    x, w = x.requires_grad_(), w.requires_grad_()
+    x, w, b = operands(image, weight, weight[1], weight[0], dtype, last)
     function = [F.conv2d, F.conv3d][len(image) - 4]
     assert_agrees(lambda *t: function(*t, **keywords), x, w, b, factor=64, strides=not last)
 
@@ -189,14 +196,7 @@ def test_images_as_lanes(image, weight, keywords, dtype, last):
     ],
 )
 def test_residues_of_a_stride(source, weight, keywords, dtype, last):
-    torch.manual_seed(0)
-    x, w = torch.randn(source, dtype=dtype), torch.randn(weight, dtype=dtype)
-    w /= (weight[0] * weight[2] * weight[3]) ** 0.5
-    if last:
-        formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-        x = x.contiguous(memory_format=formats[x.dim()])
-    b = torch.randn(weight[1], dtype=dtype, requires_grad=True)
-    x, w = x.requires_grad_(), w.requires_grad_()
+    x, w, b = operands(source, weight, weight[0], weight[1], dtype, last)
     transpose = [F.conv_transpose2d, F.conv_transpose3d][len(source) - 4]
     assert_agrees(lambda *t: transpose(*t, **keywords), x, w, b, factor=32, strides=not last)
     function = [F.conv2d, F.conv3d][len(source) - 4]
