@@ -496,6 +496,17 @@ def test_loops_that_share_weights(cell, bias):
     assert_module_agrees(lambda: cell(6, 6, bias=bias), run)
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_loop_of_many_rows(cell):
+    """The steps' rows are joined by some hundred for the gradients of the weights."""
+
+    def run(module, device):
+        torch.manual_seed(1)
+        return cell_loop(module, torch.randn(7, 100, 6).to(device))
+
+    assert_module_agrees(lambda: cell(6, 9), run)
+
+
 def test_weights_of_a_loop_get_one_gradient_a_backward_pass():
     torch.manual_seed(0)
     module = nn.LSTMCell(4, 5).to("alt")

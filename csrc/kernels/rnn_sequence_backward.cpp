@@ -281,6 +281,25 @@ void add_piece(const Shape& shape, const Piece& piece, bool add, const Weights& 
   }
 }
 
+/// Pieces of few rows joined to pieces of some hundred: each product reads and writes all of the
+/// weights' gradients, which takes longer than the arithmetic of a few rows.
+std::vector<Piece> joined(const std::vector<Piece>& pieces) {
+  constexpr int64_t rows_worth_a_product = 256;
+  std::vector<Piece> result;
+  for (auto next = pieces.begin(); next != pieces.end();) {
+    std::vector<Tensor> gates, x, states;
+    for (int64_t rows = 0; rows < rows_worth_a_product && next != pieces.end(); ++next) {
+      rows += next->gates.size(0);
+      gates.push_back(next->gates);
+      x.push_back(next->x);
+      states.push_back(next->states);
+    }
+    const bool alone = gates.size() == 1;
+    result.push_back(alone ? *std::prev(next) : Piece{at::cat(gates), at::cat(x), at::cat(states)});
+  }
+  return result;
+}
+
 Tensor copy_or_zeros(const Tensor& gradient, const Tensor& like) {
   return gradient.defined() ? at::empty_like(like).copy_(gradient) : at::zeros_like(like);
 }
@@ -327,8 +346,9 @@ Gradients backward(const Shape& shape, const Steps& steps, const Given& given, c
   return gradients;
 }
 
-Weights weight_gradients(const Shape& shape, const std::vector<Piece>& pieces,
+Weights weight_gradients(const Shape& shape, const std::vector<Piece>& of_steps,
                          const Wanted::Parameters& wanted) {
+  const std::vector<Piece> pieces = joined(of_steps);
   const auto options = pieces.front().gates.options();
   const int64_t hidden = shape.hidden, rows = gate_count(shape.kind) * hidden;
   Weights result;
