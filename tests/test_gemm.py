@@ -1,6 +1,8 @@
 """Matrix products: layouts, empty sides, alpha and beta, dtypes, out=, threads, errors."""
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -36,6 +38,16 @@ def random(*shape: int, dtype: torch.dtype) -> torch.Tensor:
         wide = torch.complex128 if dtype.is_complex else torch.float64
         return torch.randn(shape, dtype=wide).to(dtype)
     return torch.randint(0 if dtype == torch.uint8 else -9, 9, shape, dtype=dtype)
+
+
+@contextlib.contextmanager
+def use_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def layouts(*shape: int, dtype: torch.dtype) -> list[torch.Tensor]:
@@ -227,20 +239,45 @@ def test_large_products_in_any_layout(m, k, n, dtype):
     torch.manual_seed(0)
     a, b, c = (torch.randn(*size, dtype=dtype) for size in ((m, k), (k, n), (m, n)))
     exact = c.double() + a.double() @ b.double()
-    before = torch.get_num_threads()
     layouts = [lambda t: t, lambda t: t.t().contiguous().t()]
     for turn_a, turn_b in itertools.product(layouts, layouts):
         operands = [t.to("alt") for t in (c, turn_a(a), turn_b(b))]
         results = []
         for threads in (1, 3):
-            try:
-                torch.set_num_threads(threads)
+            with use_threads(threads):
                 results.append(torch.addmm(*operands).cpu())
-            finally:
-                torch.set_num_threads(before)
         assert torch.equal(*results)
         bound = 1e-3 if dtype == torch.float32 else 1e-11
         assert (results[0] - exact).abs().max() < bound
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    ("m", "k", "n"),
+    [(2, 33, 300), (3, 48, 1023), (5, 100, 200), (7, 1100, 50), (33, 300, 1000), (64, 530, 40)],
+)
+def test_few_rows_by_the_rows_of_a_weight(m, k, n, dtype):
+    """Inner products (gemm_inner.cpp): blocks cut short, several ranges of k, rows apart."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(m, k + 5, dtype=dtype)[:, :k], torch.randn(n, k + 3, dtype=dtype)[:, 3:]
+    weight[n - 1, k // 2] = torch.nan
+    before = torch.randn(m + 1, n + 1, dtype=dtype)
+    exact = (x.double() @ weight.double().t())[:, :-1]
+    bound = 1e-4 if dtype == torch.float32 else 1e-12
+    for threads in (1, 3):
+        with use_threads(threads):
+            device_x, device_weight, out = (t.to("alt") for t in (x, weight, before))
+            inside = out[:m, :n]
+            torch.mm(device_x, device_weight.t(), out=inside)
+            once = inside.clone()
+            inside.addmm_(device_x, device_weight.t())
+        assert (once[:, :-1].cpu() - exact).abs().max() < bound
+        assert (inside[:, :-1].cpu() - 2 * exact).abs().max() < 2 * bound
+        assert inside[:, -1].isnan().all()
+        assert_same(out[m:], before[m:])
+        assert_same(out[:, n:], before[:, n:])
+    # An element's bits depend on k alone.
+    assert torch.equal(once[-2:, :-1], (device_x[-2:] @ device_weight.t())[:, :-1])
 
 
 def test_gradient_through_a_linear_layer():

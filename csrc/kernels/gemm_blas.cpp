@@ -174,6 +174,9 @@ void gemm(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T 
     if (m * n <= kSmallResult && k >= 2 * kInnerPiece) {
       return split_inner(m, n, k, alpha, a, b, beta, c, c_stride);
     }
+    if (plain && is_inner(m, k, a, b)) {
+      return gemm_inner(m, n, k, a, b, beta == T(1), c, c_stride);
+    }
     if (plain && is_blocked(m, n, k, b)) {
       return gemm_blocked(m, n, k, a, b, beta == T(1), c, c_stride);
     }

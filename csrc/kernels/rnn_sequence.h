@@ -119,7 +119,7 @@ template <class T>
 void multiply_weight(int64_t rows, int64_t columns, int64_t depth, blas::Matrix<T> a,
                      blas::Matrix<T> weight, bool add, T* c, int64_t c_stride) {
   constexpr int64_t rows_worth_packing = 24;
-  if (rows < rows_worth_packing) {
+  if (rows < rows_worth_packing || blas::is_inner(rows, depth, a, weight)) {
     blas::gemm<T>(rows, columns, depth, T(1), a, weight, T(add ? 1 : 0), c, c_stride);
   } else {
     blas::gemm_blocked<T>(rows, columns, depth, a, weight, add, c, c_stride);
