@@ -126,6 +126,35 @@ def test_zero() -> None:
     assert torch.equal(strided.cpu(), torch.tensor([0.0, 1.0]).repeat(6, 3))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("ord", [1, 2, 2.0, float("inf"), 3, 0])
+def test_norm(ord: float, dtype: torch.dtype) -> None:
+    """One pass for the usual orders, with the bits that a norm alone has; others one by one."""
+    torch.manual_seed(0)
+    tensors = [torch.randn(s).to(dtype) for s in [(1,), (7,), (64, 3), (40_000,), (300, 700)]]
+    tensors.append(tensors[4].t())
+    alt = to_alt(tensors)
+    with altbackend.no_fallback():
+        norms = torch._foreach_norm(alt, ord)
+    assert all(norm.dtype == dtype and norm.dim() == 0 for norm in norms)
+    for norm, tensor in zip(norms, alt, strict=True):
+        assert torch.equal(norm, torch.linalg.vector_norm(tensor, ord))
+    # In double: stock's own sum of 40,000 cubes is off by more than float's tolerance.
+    exact = torch._foreach_norm([t.double() for t in tensors], ord)
+    same(norms, [norm.to(dtype) for norm in exact])
+
+
+def test_norm_of_what_no_single_pass_serves() -> None:
+    for tensors in ([torch.zeros(0)], [torch.ones(6, 6)[:, ::2]], [torch.full((3,), 1 + 1j)]):
+        same(torch._foreach_norm(to_alt(tensors)), torch._foreach_norm(tensors))
+    with_nan = [torch.tensor([1.0, torch.nan]), torch.tensor([torch.inf])]
+    same(torch._foreach_norm(to_alt(with_nan)), torch._foreach_norm(with_nan))
+    wide = torch._foreach_norm([torch.ones(4, device="alt")], 2, torch.float64)
+    assert wide[0].dtype == torch.float64
+    with pytest.raises(RuntimeError, match="infinity norm on an empty"):
+        torch._foreach_norm([torch.zeros(0, device="alt")], torch.inf)
+
+
 ALL = [
     *foreach_unary_op_db,
     *foreach_binary_op_db,
