@@ -230,6 +230,15 @@ class TestRearrangement:
                     function(4, 5, diagonal, device=DEVICE).cpu(), function(4, 5, diagonal)
                 )
 
+    def test_repeat(self):
+        for repeats in [(2, 3), (1, 1), (4, 1, 2), (2, 0), (3, 1, 1, 1)]:
+            assert_same(lambda x, r=repeats: x.repeat(r), sample(3, 4))
+            assert_same(lambda x, r=repeats: x.mT.repeat(*r), sample(3, 4))
+            assert_same(lambda x, r=repeats: x[:, ::2].conj().repeat(r), sample(3, 4) + 1j)
+        assert_same(lambda x: x[0, 0].repeat(3), sample(3, 4))
+        assert_same(lambda x: x[:0].repeat(3, 2), sample(3, 4))
+        assert_same(lambda x: x.expand(2, 3, 4).tile(2), sample(3, 4))
+
     def test_repeat_interleave(self):
         counts = torch.tensor([2, 0, 3])
         assert_same(lambda x, n: x.repeat_interleave(n, 0), sample(3, 4), counts)
@@ -270,6 +279,8 @@ def bad(*values):
         lambda x, to: x.masked_fill_(to(bad(1, 0, 1, 0)), 1),
         lambda x, to: x.masked_select(to(bad(1, 0, 1, 0))),
         lambda x, to: x.masked_scatter_(to(torch.ones(6, 4) > 0), to(torch.ones(3))),
+        lambda x, to: x.repeat(2),
+        lambda x, to: x.repeat(2, -1),
         lambda x, to: x.roll((1, 2), (0,)),
         lambda x, to: torch.repeat_interleave(to(bad(-1))),
         lambda x, to: x[to(torch.ones(5) > 0)],

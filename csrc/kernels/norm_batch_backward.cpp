@@ -190,12 +190,13 @@ ThreeTensors native_batch_norm_backward(const Tensor& grad_out, const Tensor& se
     const A* w_data = data_or_null<A>(w);
     const Tensor mean = parameter(training ? save_mean : running_mean, computed);
     const Tensor spread = parameter(training ? save_invstd : running_var, computed);
+    const A *means = mean.const_data_ptr<A>(), *spreads = spread.const_data_ptr<A>();
     Gradient<A> gradient(channels);
     std::vector<A> invstd(channels);
     for (int64_t c = 0; c < channels; ++c) {
-      const A s = spread.const_data_ptr<A>()[c];
+      const A s = spreads[c];
       invstd[c] = training ? s : static_cast<A>(1 / std::sqrt(s + static_cast<A>(eps)));
-      gradient.mean[c] = mean.const_data_ptr<A>()[c];
+      gradient.mean[c] = means[c];
       gradient.scale[c] = w_data ? invstd[c] * w_data[c] : invstd[c];
     }
     const auto finish = [&](int64_t c, const std::array<double, 2>& sums) {

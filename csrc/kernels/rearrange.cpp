@@ -1,5 +1,5 @@
-// flip, roll, repeat_interleave, the shuffles of pixels and channels, and triangles: elements move.
-// And the gradient of unfold, which adds them up.
+// flip, roll, repeat, repeat_interleave, the shuffles of pixels and channels, and triangles:
+// elements move. And the gradient of unfold, which adds them up.
 #include <ATen/TensorIterator.h>
 #include <ATen/core/IListRef.h>
 #include <ATen/core/Tensor.h>
@@ -13,6 +13,7 @@
 #include <array>
 #include <cstring>
 #include <optional>
+#include <vector>
 
 #include "kernels/iterate.h"
 #include "kernels/lane_offsets.h"
@@ -176,6 +177,25 @@ at::Tensor pixel_unshuffle(const at::Tensor& self, int64_t downscale_factor) {
       with_last_three(self, {channels * r * r, self.size(-2) / r, self.size(-1) / r});
   const auto blocks = split_pixels(self, r).transpose(-2, -1).transpose(-3, -2).transpose(-4, -2);
   out.unflatten(-3, {channels, r, r}).copy_(blocks);
+  return out;
+}
+
+/// One copy of an expanded view: each dimension of the result is (repeats, size).
+at::Tensor repeat(const at::Tensor& self, c10::IntArrayRef repeats) {
+  const auto dims = static_cast<int64_t>(repeats.size()), added = dims - self.dim();
+  TORCH_CHECK(added >= 0,
+              "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+              "tensor");
+  std::vector<int64_t> sizes, split_sizes, split_strides;
+  for (int64_t i = 0; i < dims; ++i) {
+    const bool is_new = i < added;
+    const int64_t size = is_new ? 1 : self.size(i - added);
+    sizes.push_back(size * repeats[i]);
+    split_sizes.insert(split_sizes.end(), {repeats[i], size});
+    split_strides.insert(split_strides.end(), {0, is_new ? 0 : self.stride(i - added)});
+  }
+  const auto out = at::empty(sizes, self.options());
+  if (out.numel() > 0) out.view(split_sizes).copy_(self.as_strided(split_sizes, split_strides));
   return out;
 }
 

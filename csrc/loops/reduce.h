@@ -171,18 +171,6 @@ V fold_chains(const Op& op, const V* sum) {
   }
 }
 
-/// The lanes of a vector combined by halves. A call would cost as much as it does.
-template <int width, class Op, class T>
-[[gnu::always_inline]] inline T fold_lanes(const Op& op, Vec<T> x) {
-  if constexpr (width == 0) {
-    return x[0];
-  } else {
-    typename Mask<T>::Native order;
-    for (int i = 0; i < Vec<T>::size; ++i) order[i] = (i + width) % Vec<T>::size;
-    return fold_lanes<width / 2>(op, op.combine(x, Vec<T>(__builtin_shuffle(x.native, order))));
-  }
-}
-
 /// The sums of a run, of an operator in lanes. Unrolled, they stay in registers: stores of whole
 /// vectors would cost more than a short run.
 template <class Op>
@@ -217,7 +205,8 @@ class Chains {
     for (int64_t k = 0; k < kChains; ++k) sums_[k] = op_.combine(sums_[k], other.sums_[k]);
   }
   [[gnu::always_inline]] typename Op::Acc fold() const {
-    return fold_lanes<V::size / 2>(op_, fold_chains<kChains>(op_, sums_));
+    return fold_lanes(fold_chains<kChains>(op_, sums_),
+                      [this](V a, V b) { return op_.combine(a, b); });
   }
 
  private:

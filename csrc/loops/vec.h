@@ -13,6 +13,7 @@
 #include <cstring>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 namespace alt {
 
@@ -280,37 +281,35 @@ Vec<T> maximum(Vec<T> a, Vec<T> b) {
 #endif
 }
 
-/// Sum of the lanes by halves (a tree), so that the order does not depend on the lane count alone.
+namespace detail {
+template <int width, class T, size_t... lane>
+Vec<T> rotated(Vec<T> x, std::index_sequence<lane...>) {
+  return __builtin_shufflevector(x.native, x.native, ((lane + width) % sizeof...(lane))...);
+}
+}  // namespace detail
+
+/// The lanes combined by halves (a tree), so that the order does not depend on the lane count
+/// alone. A call would cost as much as it does.
+template <class Combine, class T, int width = Vec<T>::size / 2>
+[[gnu::always_inline]] inline T fold_lanes(Vec<T> x, const Combine& combine) {
+  if constexpr (width == 0) {
+    return x[0];
+  } else {
+    constexpr auto lanes = std::make_index_sequence<Vec<T>::size>{};
+    return fold_lanes<Combine, T, width / 2>(combine(x, detail::rotated<width>(x, lanes)), combine);
+  }
+}
+
+/// Sum of the lanes.
 template <class T>
 T reduce_add(Vec<T> x) {
-  T lanes[Vec<T>::size];
-  x.store(lanes);
-  for (int width = Vec<T>::size / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  }
-  return lanes[0];
+  return fold_lanes(x, [](Vec<T> a, Vec<T> b) { return a + b; });
 }
 
 /// Largest lane, NaN if any lane is NaN.
 template <class T>
 T reduce_max(Vec<T> x) {
-  T best = x[0];
-  for (int i = 1; i < Vec<T>::size; ++i) {
-    if (x[i] > best || x[i] != x[i]) best = x[i];
-    if (best != best) break;
-  }
-  return best;
-}
-
-/// Smallest lane, NaN if any lane is NaN.
-template <class T>
-T reduce_min(Vec<T> x) {
-  T best = x[0];
-  for (int i = 1; i < Vec<T>::size; ++i) {
-    if (x[i] < best || x[i] != x[i]) best = x[i];
-    if (best != best) break;
-  }
-  return best;
+  return fold_lanes(x, [](Vec<T> a, Vec<T> b) { return maximum(a, b); });
 }
 
 }  // namespace alt
