@@ -89,7 +89,7 @@ void map_lists(at::TensorList to, const Lists<N>& lists, const Factors& factors,
     slots[i][N] = write(to[i]);
     for (size_t k = 0; k < N; ++k) slots[i][k] = read(lists[k][i]);
   }
-  for_each_run(sizes, [&](size_t i, int64_t begin, int64_t end) {
+  for_each_run(sizes, kMapGrain, [&](size_t i, int64_t begin, int64_t end) {
     auto run = [&]<class T>() {
       const Vec<T> factor(static_cast<T>(factors[i]));
       as_type<T>(slots[i], begin, end, [&](const std::array<T*, N + 1>& at, int64_t n) {

@@ -32,6 +32,7 @@ Factors factors_of(const at::Tensor& tensor) {
 }  // namespace
 
 void foreach_zero_(at::TensorList self) {
+  constexpr int64_t bytes_worth_a_thread = 1 << 18;
   std::vector<int64_t> bytes;
   for (const at::Tensor& tensor : self) {
     if (alt::cuda::on_gpu() || !tensor.is_privateuseone() ||
@@ -40,7 +41,7 @@ void foreach_zero_(at::TensorList self) {
     }
     bytes.push_back(static_cast<int64_t>(tensor.nbytes()));
   }
-  for_each_run(bytes, [&](size_t i, int64_t begin, int64_t end) {
+  for_each_run(bytes, bytes_worth_a_thread, [&](size_t i, int64_t begin, int64_t end) {
     std::memset(static_cast<char*>(self[i].mutable_data_ptr()) + begin, 0,
                 static_cast<size_t>(end - begin));
   });

@@ -301,7 +301,7 @@ void amp_foreach_non_finite_check_and_unscale_(at::TensorList self, at::Tensor& 
   if (alt::cuda::on_gpu()) return cuda::unscale(self, inv_scale, found_inf);
   const float scale = *inv_scale.const_data_ptr<float>();
   std::atomic<bool> finite{true};
-  for_each_run(sizes, [&](size_t i, int64_t begin, int64_t end) {
+  for_each_run(sizes, kStepGrain, [&](size_t i, int64_t begin, int64_t end) {
     auto run = [&]<class T>() {
       as_type<T>(std::array<Slot, 1>{write(grads[i][0])}, begin, end,
                  [&](const std::array<T*, 1>& at, int64_t n) {

@@ -23,7 +23,7 @@ void run_rules(const std::vector<Aligned>& parameters, const std::vector<Rule>& 
                                 Rule::kName, "\" not implemented for '",
                                 parameters[i][0].scalar_type(), "'");
   }
-  for_each_run(sizes, [&](size_t i, int64_t begin, int64_t end) {
+  for_each_run(sizes, kStepGrain, [&](size_t i, int64_t begin, int64_t end) {
     auto run = [&]<class T>() {
       as_type<T>(slots[i], begin, end, [&](const std::array<T*, N>& at, int64_t n) {
         for_lanes<T>(n, [&](int64_t offset, auto lanes) {
