@@ -95,8 +95,9 @@ void copy_tiles(const Move& move, const Piece& p, int64_t inner, int64_t outer) 
   const bool turnable = move.same && move.dst_size == kTransposedSize &&
                         p.dst_inner == kTransposedSize && p.src_outer == kTransposedSize &&
                         p.dst_outer % kTransposedSize == 0 && p.src_inner % kTransposedSize == 0;
-  for (int64_t o = 0; o < outer; o += kTile) {
-    for (int64_t i = 0; i < inner; i += kTile) {
+  // Down the columns, where what a tile reads follows on what the one before has read.
+  for (int64_t i = 0; i < inner; i += kTile) {
+    for (int64_t o = 0; o < outer; o += kTile) {
       Piece tile = p;
       tile.dst += o * p.dst_outer + i * p.dst_inner;
       tile.src += o * p.src_outer + i * p.src_inner;

@@ -28,10 +28,11 @@ constexpr int64_t kLongBlock = 128;  // elements of a row that are a block by th
 constexpr int64_t kLongRow = 32;     // elements that are a row, or a block, by themselves
 constexpr int64_t kShortRow = 8;     // the same, where they cost little and need no buffer
 constexpr int kMaxOperands = 6;
-// A block of an iteration with a transposed operand: 16 elements are a line of it, 64 x 16 as many
-// elements of four bytes as a buffer has.
-constexpr int64_t kTransposedRows = 16;
+// A block of an iteration with a transposed operand, of elements of four bytes: two lines of each
+// of its columns, four where they come from memory, as each is in a page of its own.
+constexpr int64_t kTransposedRows = 32, kTransposedRowsFromMemory = 64;
 constexpr int64_t kTransposedColumns = 64;
+constexpr int64_t kFewestTransposedRows = 16;
 
 /// A 2-d strided piece of one operand, as TensorIterator hands it over.
 struct Piece {
@@ -55,7 +56,7 @@ struct Operand {
 };
 
 struct alignas(64) Buffer {
-  char bytes[kBlockBytes];
+  char bytes[kTransposedRowsFromMemory * kTransposedColumns * kTransposedSize];
 };
 
 /// Elements that are better computed as a row than joined with those of other rows, a copy that
@@ -107,13 +108,14 @@ class BlockRunner {
     if (run_rows(pieces, numbers, inner, outer)) return;
 
     std::array<Buffer, kMaxOperands> buffers;
-    if (inner >= kTransposedColumns && outer >= kTransposedRows &&
-        block_ >= kTransposedColumns * kTransposedRows && any_transposed(pieces)) {
-      for (int64_t o = 0; o < outer; o += kTransposedRows) {
+    if (inner >= kTransposedColumns && outer >= kFewestTransposedRows &&
+        block_ >= kBlockBytes / kTransposedSize && any_transposed(pieces)) {
+      const int64_t height = streaming_ ? kTransposedRowsFromMemory : kTransposedRows;
+      for (int64_t o = 0; o < outer; o += height) {
+        const int64_t rows = std::min(height, outer - o);
         for (int64_t i = 0; i < inner; i += kTransposedColumns) {
-          prefetch_columns(pieces, i + kTransposedColumns, inner, o);
-          run_block(pieces, numbers, i, std::min(kTransposedColumns, inner - i), o,
-                    std::min(kTransposedRows, outer - o), buffers);
+          prefetch_columns(pieces, i + kTransposedColumns, inner, o, rows);
+          run_block(pieces, numbers, i, std::min(kTransposedColumns, inner - i), o, rows, buffers);
         }
       }
     } else if (inner >= kLongBlock || outer == 1) {
@@ -163,12 +165,14 @@ class BlockRunner {
   /// The lines of transposed inputs that the next block turns: they lie so far apart that the
   /// processor does not foresee them.
   void prefetch_columns(const std::array<Piece, kMaxOperands>& pieces, int64_t start, int64_t inner,
-                        int64_t row) const {
+                        int64_t row, int64_t rows) const {
     const int64_t end = std::min(inner, start + kTransposedColumns);
     for (int i = outputs_; i < count_; ++i) {
       if (!transposed(operands_[i], pieces[i])) continue;
       for (int64_t column = start; column < end; ++column) {
-        __builtin_prefetch(pieces[i].at(column, row), 0, 2);
+        for (int64_t r = 0; r < rows; r += kLine / kTransposedSize) {
+          __builtin_prefetch(pieces[i].at(column, row + r), 0, 2);
+        }
       }
     }
   }
