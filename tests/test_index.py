@@ -220,6 +220,16 @@ class TestRearrangement:
         assert_same(lambda x: x.roll((7, -2), (0, 2)), sample(3, 4, 5))
         assert_same(lambda x: torch.rot90(x), sample(3, 4, 5))
 
+    @pytest.mark.parametrize(
+        "rows, columns, dtype",
+        [(4100, 1031, torch.float32), (300, 5003, torch.complex128), (5000, 4003, torch.uint8)],
+    )
+    def test_flip_of_what_is_written_past_the_caches(self, rows, columns, dtype):
+        x = (torch.rand(rows, columns) * 250).to(dtype)
+        assert_same(lambda x: x.flip(1), x)
+        assert_same(lambda x: x.flip(0), x)
+        assert_same(lambda x: x.flip(0, 1), x[:, 3:])
+
     def test_triangles(self):
         for diagonal in (-4, -1, 0, 2, 9):
             assert_same(lambda x, k=diagonal: x.tril(k), sample(2, 3, 5))

@@ -106,24 +106,45 @@ void triangle(const at::Tensor& self, int64_t diagonal, const at::Tensor& out, b
                      [&]<class T>() { copy_triangle<T>(self, out, diagonal, upper); });
 }
 
+/// A row turned round. The memory is read forwards, as the processor foresees it.
+template <class T>
+void turn_row(T* to, const T* from, int64_t n, bool streaming) {
+  const auto turn = [&](T* part, int64_t begin, int64_t count) {
+    const T* first = from + (n - begin - count);
+    for (int64_t i = 0; i < count; ++i) part[count - 1 - i] = first[i];  // whole vectors
+  };
+  constexpr auto size = static_cast<int64_t>(sizeof(T)), block = kStreamBlock / size;
+  if (!streaming || n * size < kStreamedRow) return turn(to, 0, n);
+  alignas(kLine) T turned[block];
+  for (int64_t end = n; end > 0;) {
+    const int64_t behind_line = (kLine - bytes_before_line(to + end, kLine)) % kLine / size;
+    const int64_t count = std::min(end, behind_line > 0 ? behind_line : block);
+    end -= count;
+    turn(turned, end, count);
+    stream_copy(to + end, turned, count * size);
+  }
+}
+
 }  // namespace
 
 void flip(at::TensorIterator& iter, const bool /*quantized*/) {
+  const bool streaming = worth_streaming(iter.numel() * iter.element_size(0));
   visit_element_size(static_cast<int64_t>(iter.element_size(0)), [&]<class T>() {
     constexpr auto size = static_cast<int64_t>(sizeof(T));
     for_each_row(iter, /*serial=*/false, [&](char** data, const int64_t* strides, int64_t n) {
-      if (strides[0] == -size && strides[1] == size) {  // whole vectors, turned round
-        auto* to = reinterpret_cast<T*>(data[0]) - (n - 1);
-        const auto* from = reinterpret_cast<const T*>(data[1]) + (n - 1);
-        for (int64_t i = 0; i < n; ++i) to[i] = from[-i];
+      if (strides[0] == -size && strides[1] == size) {
+        turn_row(reinterpret_cast<T*>(data[0]) - (n - 1), reinterpret_cast<const T*>(data[1]), n,
+                 streaming);
       } else if (strides[0] == size && strides[1] == size) {
-        std::memcpy(data[0], data[1], static_cast<size_t>(n * size));
+        copy_part(data[0], data[1], n * size, streaming);
       } else {
         for (int64_t i = 0; i < n; ++i) {
           *reinterpret_cast<T*>(data[0] + i * strides[0]) =
               *reinterpret_cast<const T*>(data[1] + i * strides[1]);
         }
+        return;
       }
+      if (streaming) stream_fence();
     });
   });
 }
