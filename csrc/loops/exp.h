@@ -1,4 +1,5 @@
-// exp(x) for x <= 0, inline: for a softmax, whose largest exponent is 0 and whose cost it is.
+// exp(x) for x <= 0, inline: for a softmax, whose largest exponent is 0 and whose cost it is. And
+// 1 + exp(x), whose cost a sigmoid's is.
 //
 // exp(x) = 2^n exp(r) with n = round(x / log 2), so |r| <= log(2) / 2, and exp(r) = 1 + r + r^2
 // p(r) with the Chebyshev fit p of degree 4 (relative error 8e-9). float's result is within 1.05
@@ -49,6 +50,24 @@ inline Vec<float> exp_nonpositive(Vec<float> x) {
 template <class T>
 ALT_FN T exp_nonpositive(T x) {
   return exp(x);
+}
+
+/// 1 + exp(x), within 1.3 ULP: what sigmoid and its relatives divide by. Where exp(x) is not
+/// representable it is infinite.
+inline Vec<float> one_plus_exp(Vec<float> x) {
+  using V = Vec<float>;
+  const V high(89.0F), low(-87.0F);
+  x = select(x > high, high, x);  // NaN stays
+  const auto [power, fraction] = exponential(select(x < low, low, x));
+  // Half of the power, since 2^128 is none. The rest is not 0 from 2^24 on.
+  const V half = from_bits<float>(bits_of(power) - (1 << 23));
+  const V near = half + V(0.5F), rest = (half - near) + V(0.5F);
+  return (fma(half, fraction, near) + rest) * V(2.0F);
+}
+
+template <class T>
+ALT_FN T one_plus_exp(T x) {
+  return T(1) + exp(x);
 }
 
 /// exp(x - largest) for x <= largest; float's as if the difference were not rounded.

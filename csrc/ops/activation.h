@@ -47,7 +47,7 @@ ALT_FN T leaky_relu_backward(T x, T grad, T slope) {
 
 template <class T>
 ALT_FN T silu(T x) {
-  return x / (T(1) + math::exp(T(0) - x));
+  return x / math::one_plus_exp(T(0) - x);
 }
 
 template <class T>

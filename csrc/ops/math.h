@@ -4,6 +4,7 @@
 #include <c10/util/MathConstants.h>
 
 #include "loops/erf.h"
+#include "loops/exp.h"
 #include "loops/function.h"
 #include "loops/math.h"
 #include "loops/tanh.h"
@@ -169,7 +170,7 @@ ALT_FN T round_decimals(T x, int64_t decimals) {
 
 template <class T>
 ALT_FN T sigmoid(T x) {
-  return T(1) / (T(1) + math::exp(T(0) - x));
+  return T(1) / math::one_plus_exp(T(0) - x);
 }
 
 /// log(x / (1 - x)); a non-negative eps clamps x to [eps, 1 - eps] first.

@@ -10,4 +10,9 @@ ALT_FN T exp_nonpositive(T x) {
   return exp(x);
 }
 
+template <class T>
+ALT_FN T one_plus_exp(T x) {
+  return T(1) + exp(x);
+}
+
 }  // namespace alt::math
