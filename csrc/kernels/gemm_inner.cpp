@@ -20,11 +20,14 @@
 namespace alt::blas {
 namespace {
 
+// Of a block, whose sums, a row of columns and an element of another row are all registers.
 #if defined(__AVX512F__) || defined(__aarch64__)
-constexpr int kRows = 4, kColumns = 6;
+constexpr int kRows = 4, kMostColumns = 6;
 #else
-constexpr int kRows = 3, kColumns = 3;
+constexpr int kRows = 3, kMostColumns = 3;
 #endif
+template <class T>
+constexpr int kColumns = std::min(kMostColumns, Vec<T>::size);
 
 constexpr int64_t kRangeBytes = 4096;  // of k
 constexpr double kOperationsWorthAThread = 5e5;
@@ -68,7 +71,7 @@ void keep_in_register([[maybe_unused]] Vec<T>& value) {
 /// Of columns that do not exist the last that does is read, and nothing written.
 template <class T>
 struct Columns {
-  std::array<const T*, kColumns> data;
+  std::array<const T*, kColumns<T>> data;
   int count;
 };
 
@@ -76,13 +79,13 @@ template <class T, int rows>
 void multiply_block(int64_t depth, const T* a, int64_t a_stride, const Columns<T>& b, bool add,
                     T* c, int64_t c_stride) {
   using V = Vec<T>;
-  V sums[rows * kColumns];
+  V sums[rows * kColumns<T>];
 #pragma GCC unroll 24
   for (auto& sum : sums) sum = V(T(0));
   const auto multiply = [&](auto&& load) {
-    V column[kColumns];
+    V column[kColumns<T>];
 #pragma GCC unroll 6
-    for (int j = 0; j < kColumns; ++j) {
+    for (int j = 0; j < kColumns<T>; ++j) {
       column[j] = load(b.data[j]);
       keep_in_register(column[j]);
     }
@@ -90,8 +93,8 @@ void multiply_block(int64_t depth, const T* a, int64_t a_stride, const Columns<T
     for (int r = 0; r < rows; ++r) {
       const V factor = load(a + r * a_stride);
 #pragma GCC unroll 6
-      for (int j = 0; j < kColumns; ++j) {
-        sums[r * kColumns + j] = fma(factor, column[j], sums[r * kColumns + j]);
+      for (int j = 0; j < kColumns<T>; ++j) {
+        sums[r * kColumns<T> + j] = fma(factor, column[j], sums[r * kColumns<T> + j]);
       }
     }
   };
@@ -103,15 +106,15 @@ void multiply_block(int64_t depth, const T* a, int64_t a_stride, const Columns<T
     const int lanes = static_cast<int>(depth - k);
     multiply([k, lanes](const T* from) { return V::load(from + k, lanes); });
   }
-  add_lanes<T, V::size, rows * kColumns>(sums);
-  constexpr int vectors = (rows * kColumns + V::size - 1) / V::size;
+  add_lanes<T, V::size, rows * kColumns<T>>(sums);
+  constexpr int vectors = (rows * kColumns<T> + V::size - 1) / V::size;
   alignas(64) std::array<T, (vectors + 1) * V::size> results;
 #pragma GCC unroll 4
   for (int i = 0; i < vectors; ++i) sums[i].store(results.data() + i * V::size);
 #pragma GCC unroll 4
   for (int r = 0; r < rows; ++r) {
     T* const to = c + r * c_stride;
-    const V result = V::load(results.data() + r * kColumns);
+    const V result = V::load(results.data() + r * kColumns<T>);
     (add ? result + V::load(to, b.count) : result).store(to, b.count);
   }
 }
@@ -131,23 +134,24 @@ void gemm_inner(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool 
                 int64_t c_stride) {
   constexpr int64_t range = kRangeBytes / sizeof(T);
   const int64_t ranges = std::max<int64_t>(1, divide_up(k, range));
-  const int64_t row_blocks = divide_up(m, kRows), column_blocks = divide_up(n, kColumns);
-  const double operations = 2.0 * static_cast<double>(m * kColumns) * static_cast<double>(k);
+  const int64_t row_blocks = divide_up(m, kRows), column_blocks = divide_up(n, kColumns<T>);
+  const double operations = 2.0 * static_cast<double>(m * kColumns<T>) * static_cast<double>(k);
   const auto grain = static_cast<int64_t>(kOperationsWorthAThread / (operations + 1)) + 1;
   parallel_for(0, column_blocks, grain, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
-      const int64_t first = block * kColumns;
-      Columns<T> columns{{}, static_cast<int>(std::min<int64_t>(kColumns, n - first))};
+      const int64_t first = block * kColumns<T>;
+      Columns<T> columns{{}, static_cast<int>(std::min<int64_t>(kColumns<T>, n - first))};
       for (int64_t l = 0; l < ranges; ++l) {
         const int64_t from = l * k / ranges, depth = (l + 1) * k / ranges - from;
-        for (int j = 0; j < kColumns; ++j) {
+        for (int j = 0; j < kColumns<T>; ++j) {
           const int64_t column = first + std::min(j, columns.count - 1);
           columns.data[j] = b.data + column * b.stride + from;
         }
         for (int64_t i = 0; i < row_blocks; ++i) {
           const int64_t row = i * m / row_blocks, count = (i + 1) * m / row_blocks - row;
-          kBlocks<T>[count - 1](depth, a.data + row* a.stride + from, a.stride, columns,
-                                add || l > 0, c + row* c_stride + first, c_stride);
+          const Block<T> multiply = kBlocks<T>[count - 1];
+          multiply(depth, a.data + row * a.stride + from, a.stride, columns, add || l > 0,
+                   c + row * c_stride + first, c_stride);
         }
       }
     }
