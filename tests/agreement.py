@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -23,6 +24,17 @@ TOLERANCE = {
     torch.complex128: 1e-10,
     torch.complex64: 2e-5,
 }
+
+
+@contextlib.contextmanager
+def use_threads(count: int) -> Iterator[None]:
+    """Both devices compute with `count` threads inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def copy_to(value: Any, device: str) -> Any:

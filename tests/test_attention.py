@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from agreement import FLOATING, assert_agrees, assert_same_error
+from agreement import FLOATING, assert_agrees, assert_same_error, use_threads
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -259,14 +259,10 @@ def test_one_thread_and_many_give_the_same_bits():
         result = attend(q, k, v, {"is_causal": True})
         return [result, *torch.autograd.grad(result.sum(), (q, k, v))]
 
-    previous = torch.get_num_threads()
-    try:
-        results = []
-        for threads in (1, 3):
-            torch.set_num_threads(threads)
+    results = []
+    for threads in (1, 3):
+        with use_threads(threads):
             results.append(run())
-    finally:
-        torch.set_num_threads(previous)
     for one, many in zip(*results, strict=True):
         assert torch.equal(one, many)
 

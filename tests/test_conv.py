@@ -1,7 +1,6 @@
 """Convolutions: geometry, groups, transposed, dtypes, memory formats, double backward, errors."""
 
 import random
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -13,6 +12,7 @@ from agreement import (
     check_op_samples,
     copy_to,
     op_samples,
+    use_threads,
 )
 from torch import nn
 
@@ -304,15 +304,6 @@ def test_noncontiguous():
     assert_agrees(lambda x, w: F.conv2d(x, w.expand(4, 3, 3, 3)), x, w, strides=False)
 
 
-def run_with_threads(count: int, run: Callable[[], list[torch.Tensor]]) -> list[torch.Tensor]:
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(count)
-        return run()
-    finally:
-        torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize(
     ("image", "weight", "keywords"),
     [
@@ -328,13 +319,14 @@ def test_bits_do_not_depend_on_threads(image, weight, keywords):
     x, w = copy_to((torch.randn(image), torch.randn(weight)), "alt")
     x, w = x.requires_grad_(), w.requires_grad_()
 
-    def run() -> list[torch.Tensor]:
-        y = F.conv2d(x, w, **keywords)
-        return [y.detach(), *torch.autograd.grad(y.square().sum(), (x, w))]
+    def run(threads: int) -> list[torch.Tensor]:
+        with use_threads(threads):
+            y = F.conv2d(x, w, **keywords)
+            return [y.detach(), *torch.autograd.grad(y.square().sum(), (x, w))]
 
-    expected = run_with_threads(1, run)
+    expected = run(1)
     for threads in (2, 3, 2):
-        for a, b in zip(run_with_threads(threads, run), expected, strict=True):
+        for a, b in zip(run(threads), expected, strict=True):
             assert torch.equal(a, b)
 
 

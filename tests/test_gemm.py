@@ -1,8 +1,6 @@
 """Matrix products: layouts, empty sides, alpha and beta, dtypes, out=, threads, errors."""
 
-import contextlib
 import itertools
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,6 +12,7 @@ from agreement import (
     check_op_samples,
     copy_to,
     op_samples,
+    use_threads,
 )
 
 import altbackend
@@ -38,16 +37,6 @@ def random(*shape: int, dtype: torch.dtype) -> torch.Tensor:
         wide = torch.complex128 if dtype.is_complex else torch.float64
         return torch.randn(shape, dtype=wide).to(dtype)
     return torch.randint(0 if dtype == torch.uint8 else -9, 9, shape, dtype=dtype)
-
-
-@contextlib.contextmanager
-def use_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def layouts(*shape: int, dtype: torch.dtype) -> list[torch.Tensor]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from agreement import use_threads
 from torch.testing import make_tensor
 from torch.testing._internal.common_methods_invocations import op_db
 
@@ -163,14 +164,10 @@ def test_sum_is_accurate(count: int) -> None:
 
 def test_threads_do_not_change_a_sum() -> None:
     x = torch.randn(1_000_003).to("alt")
-    threads = torch.get_num_threads()
     sums = []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
+    for count in (1, 2, 3):
+        with use_threads(count):
             sums.append(x.sum().item())
-    finally:
-        torch.set_num_threads(threads)
     assert len(set(sums)) == 1
 
 

@@ -12,6 +12,7 @@ from agreement import (
     assert_same_error,
     copy_to,
     noncontiguous,
+    use_threads,
 )
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
@@ -343,12 +344,8 @@ def test_the_batch_and_the_threads_do_not_change_a_sequence():
     module = nn.LSTM(40, 50, bidirectional=True).to("alt")
     x = torch.randn(9, 40, 40, device="alt")
     whole = module(x)[0]
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
+    with use_threads(3):
         split = module(x)[0]
-    finally:
-        torch.set_num_threads(before)
     assert torch.equal(whole, split)
 
 
@@ -359,15 +356,11 @@ def test_threads_that_share_a_step_do_not_change_it(kind):
     module = kind(30, 400 if kind is nn.RNN else 230).to("alt")
     x = torch.randn(7, 2, 30, device="alt", requires_grad=True)
     leaves = [x, *module.parameters()]
-    before = torch.get_num_threads()
 
     def run(threads: int) -> list[torch.Tensor]:
-        try:
-            torch.set_num_threads(threads)
+        with use_threads(threads):
             y = module(x)[0]
             return [y.detach(), *torch.autograd.grad(y.square().sum(), leaves)]
-        finally:
-            torch.set_num_threads(before)
 
     for one, several in zip(run(1), run(3), strict=True):
         assert torch.equal(one, several)

@@ -74,7 +74,7 @@ bool is_read_in_place(int64_t m, int64_t n, const Matrix<T>& b) {
   return has_rows_of_vectors(n, b) && m < rows_worth_packing;
 }
 
-/// The same where both operands lie along k: A in rows, B in columns.
+/// C = A B, or C += A B, where both operands lie along k: A in rows, B in columns.
 template <class T>
 void gemm_inner(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool add, T* c,
                 int64_t c_stride);

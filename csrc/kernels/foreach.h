@@ -44,6 +44,14 @@ class Factors {
 template <size_t N>
 using Lists = std::array<at::TensorList, N>;
 
+/// Whether a single pass over its memory serves a tensor, whatever its strides.
+inline bool is_dense_floating(const at::Tensor& tensor) {
+  const at::ScalarType dtype = tensor.scalar_type();
+  return tensor.is_privateuseone() && tensor.layout() == at::kStrided &&
+         at::isFloatingType(dtype) && c10::elementSize(dtype) >= 2 &&
+         tensor.is_non_overlapping_and_dense();
+}
+
 template <size_t N>
 bool in_one_pass(const Lists<N>& lists, const Factors& factors, bool in_place) {
   const size_t count = lists[0].size();
@@ -54,11 +62,7 @@ bool in_one_pass(const Lists<N>& lists, const Factors& factors, bool in_place) {
   std::vector<const void*> written;
   for (size_t i = 0; i < count; ++i) {
     const at::Tensor& first = lists[0][i];
-    if (!at::isFloatingType(first.scalar_type()) || !first.is_non_overlapping_and_dense() ||
-        !first.is_privateuseone() || first.layout() != at::kStrided ||
-        c10::elementSize(first.scalar_type()) < 2) {
-      return false;
-    }
+    if (!is_dense_floating(first)) return false;
     for (const at::TensorList& list : lists) {
       const at::Tensor& tensor = list[i];
       if (tensor.scalar_type() != first.scalar_type() || tensor.device() != first.device() ||

@@ -29,11 +29,7 @@ struct Chunk {
 
 bool in_one_pass(TensorList self) {
   return !alt::cuda::on_gpu() && std::all_of(self.begin(), self.end(), [](const Tensor& tensor) {
-    const at::ScalarType dtype = tensor.scalar_type();
-    return tensor.is_privateuseone() && tensor.layout() == at::kStrided && tensor.numel() > 0 &&
-           tensor.is_non_overlapping_and_dense() &&
-           (dtype == at::kFloat || dtype == at::kDouble || dtype == at::kHalf ||
-            dtype == at::kBFloat16);
+    return is_dense_floating(tensor) && tensor.numel() > 0;
   });
 }
 

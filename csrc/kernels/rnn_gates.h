@@ -20,18 +20,11 @@ namespace alt::kernels::rnn {
 // 30 ns so. Floats are within 2.5 units in the last place, between the limits that x is kept to:
 // beyond them tanh is +-1 and a sigmoid 1 or less than 2e-38. Doubles are SLEEF's.
 
-/// x in [-limit, limit]; NaN stays.
-ALT_FN Vec<float> within(Vec<float> x, float limit) {
-  const Vec<float> high(limit), low(-limit);
-  const Vec<float> below = select(x > high, high, x);
-  return select(below < low, low, below);
-}
-
 template <class A>
 ALT_FN Vec<A> sigmoid(Vec<A> x) {
   const Vec<A> one(A(1));
   if constexpr (std::is_same_v<A, float>) {
-    const auto [power, fraction] = math::exponential(within(-x, 87.0F));
+    const auto [power, fraction] = math::exponential(math::within(-x, -87.0F, 87.0F));
     return one / (fma(power, fraction, power) + one);
   } else {
     const Vec<A> small = math::exp_nonpositive(-math::abs(x));
@@ -43,7 +36,7 @@ ALT_FN Vec<A> sigmoid(Vec<A> x) {
 template <class A>
 ALT_FN Vec<A> tanh(Vec<A> x) {
   if constexpr (std::is_same_v<A, float>) {
-    const auto [power, fraction] = math::exponential(within(x + x, 20.0F));
+    const auto [power, fraction] = math::exponential(math::within(x + x, -20.0F, 20.0F));
     const Vec<A> growth = fma(power, fraction, power - Vec<A>(1.0F));
     return growth / (growth + Vec<A>(2.0F));
   } else {

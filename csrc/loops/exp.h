@@ -52,13 +52,17 @@ ALT_FN T exp_nonpositive(T x) {
   return exp(x);
 }
 
+/// x in [low, high]; NaN stays.
+inline Vec<float> within(Vec<float> x, float low, float high) {
+  const Vec<float> least(low), most(high), below = select(x > most, most, x);
+  return select(below < least, least, below);
+}
+
 /// 1 + exp(x), within 1.3 ULP: what sigmoid and its relatives divide by. Where exp(x) is not
 /// representable it is infinite.
 inline Vec<float> one_plus_exp(Vec<float> x) {
   using V = Vec<float>;
-  const V high(89.0F), low(-87.0F);
-  x = select(x > high, high, x);  // NaN stays
-  const auto [power, fraction] = exponential(select(x < low, low, x));
+  const auto [power, fraction] = exponential(within(x, -87.0F, 89.0F));
   // Half of the power, since 2^128 is none. The rest is not 0 from 2^24 on.
   const V half = from_bits<float>(bits_of(power) - (1 << 23));
   const V near = half + V(0.5F), rest = (half - near) + V(0.5F);
