@@ -36,6 +36,7 @@ from altbackend.bench.scenario import Group, Scenario, Work, backward_step, dist
 
 TINY = Effort(block=1e-4, rounds=2, least=2, budget=0)
 LIMITS = Limits(gemm=1e11, copy=1e10, cache=1 << 20)
+COPY = limits.LargeCopy(Place("alt"), quick=True)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -67,9 +68,9 @@ def group(monkeypatch) -> Group:
     return made
 
 
-def measured(scenario: Scenario, *names: str, busy: bool = False) -> Row:
+def measured(scenario: Scenario, *names: str, busy: bool = False, limited: Limits = LIMITS) -> Row:
     sides = [rivals.side(name) for name in names or ["stock"]]
-    return run.measure_row(scenario, run.Settings(sides, TINY, LIMITS, busy))
+    return run.measure_row(scenario, run.Settings(sides, TINY, limited, COPY, busy))
 
 
 def on_alt(change):
@@ -142,6 +143,23 @@ def test_a_row_counts_what_it_moves(group: Group) -> None:
     assert [row.flops for row in rows] == [0, 0, 0, 2000, 3 * (2 * 5 * product) - product]
     assert [row.bound for row in rows[:4]] == ["copy"] * 4
     assert rows[0].percent == pytest.approx(100 * 12000 / 1e10 / rows[0].alt.median)
+
+
+def test_a_row_that_no_cache_holds_is_timed_beside_a_copy(group: Group, monkeypatch) -> None:
+    group.add("add", 1000, torch.add, randn(1000), randn(1000))
+    seconds = {"add": 2.0, "copy": 0.5}
+    taken = []
+
+    def take_turns(contestants, effort):
+        names = ["copy" if c is COPY.contestant else "add" for c in contestants]
+        taken.append(names)
+        return [[seconds[name]] * 3 for name in names], [1] * len(names)
+
+    monkeypatch.setattr(measure, "take_turns", take_turns)
+    row = measured(group.rows[0], limited=dataclasses.replace(LIMITS, cache=0))
+    assert taken == [["add", "add", "copy"]] and not row.cached
+    assert row.percent == pytest.approx(100 * (12000 / COPY.bytes) * (0.5 / 2.0))
+    assert row.rivals["stock"].ratio.median == 1
 
 
 def recurrent(place) -> Work:
@@ -306,7 +324,7 @@ def test_limits_are_of_the_best_place(monkeypatch) -> None:
     monkeypatch.undo()  # of the fixture `short`
     monkeypatch.setattr(limits, "SECONDS", 0.001)
     best = iter([2.0, 4.0, 1.0, 8.0])  # seconds of a product and a copy, on two places
-    monkeypatch.setattr(limits, "_best", lambda step, place: next(best))
+    monkeypatch.setattr(limits, "_best", lambda contestant: next(best))
     found = limits.measure([Place("cpu"), Place("alt")], quick=True)
     assert found.gemm == 2 * 1024**3 / 1.0
     assert found.copy == 8 * (1 << 24) / 4.0

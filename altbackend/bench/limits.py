@@ -1,15 +1,20 @@
-"""The machine's own limits, measured in the run: how fast it multiplies and how fast it copies."""
+"""The machine's own limits, measured in the run: how fast it multiplies and how fast it copies.
+
+Its bandwidth is shared with all that runs there and changes by the second, so that a copy is also
+timed beside each row that memory bounds.
+"""
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from altbackend.bench.measure import Contestant
 from altbackend.bench.place import Place
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -41,33 +46,52 @@ class Limits:
         return "gemm" if flops / self.gemm > bytes / self.copy else "copy"
 
 
+class LargeCopy:
+    """A copy that fits no cache: of 256 MB (quick: 64), which it takes when it is first run.
+
+    Args:
+        place: where.
+        bytes: that it reads and writes.
+    """
+
+    def __init__(self, place: Place, quick: bool = False) -> None:
+        self.place = place
+        self._elements = (1 << 24) if quick else (1 << 26)
+        self.bytes = 2 * 4 * self._elements
+
+    @functools.cached_property
+    def contestant(self) -> Contestant:
+        """What takes its turns beside alt."""
+        # Of random numbers: zeros are written faster on some machines.
+        source = torch.rand(self._elements).to(self.place.device)
+        copied = functools.partial(torch.empty_like(source).copy_, source)
+        return Contestant(copied, self.place.synchronize)
+
+
 def measure(places: Iterable[Place], quick: bool = False) -> Limits:
-    """The best that any of the places does: sgemm of some sizes, copies of 256 MB (quick: 64)."""
+    """The best that any of the places does: sgemm of some sizes, a large copy."""
     sides = (1024,) if quick else (1024, 2048, 3072)
-    elements = (1 << 24) if quick else (1 << 26)
     gemm, copy, cache = 0.0, 0.0, 0
     for place in places:
         for side in sides:
             a, b = torch.randn(2, side, side).to(place.device)
             out = torch.empty_like(a)
-            product = functools.partial(torch.mm, a, b, out=out)
-            gemm = max(gemm, 2 * side**3 / _best(product, place))
-        source = torch.rand(elements).to(place.device)  # zeros are written faster on some machines
-        target = torch.empty_like(source)
-        copied = functools.partial(target.copy_, source)
-        copy = max(copy, 2 * 4 * elements / _best(copied, place))
+            product = Contestant(functools.partial(torch.mm, a, b, out=out), place.synchronize)
+            gemm = max(gemm, 2 * side**3 / _best(product))
+        large = LargeCopy(place, quick)
+        copy = max(copy, large.bytes / _best(large.contestant))
         cache = max(cache, cache_bytes(place.device))
     return Limits(gemm, copy, cache)
 
 
-def _best(step: Callable[[], object], place: Place) -> float:
-    step()
-    place.synchronize()
+def _best(contestant: Contestant) -> float:
+    contestant.step()
+    contestant.synchronize()
     best, end = float("inf"), time.perf_counter() + SECONDS
     while time.perf_counter() < end or best == float("inf"):
         began = time.perf_counter()
-        step()
-        place.synchronize()
+        contestant.step()
+        contestant.synchronize()
         best = min(best, time.perf_counter() - began)
     return best
 

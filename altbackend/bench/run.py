@@ -13,7 +13,7 @@ import torch
 
 import altbackend
 from altbackend.bench import check, flops, measure, scenario
-from altbackend.bench.limits import Limits
+from altbackend.bench.limits import LargeCopy, Limits
 from altbackend.bench.load import OthersLoad, busy_core
 from altbackend.bench.measure import Contestant, Effort
 from altbackend.bench.memory import Peak
@@ -30,12 +30,14 @@ class Settings:
         rivals: the sides beside alt; the first is the one that counts.
         effort: how long.
         limits: of this machine.
+        copy: timed beside the rows that memory bounds.
         busy: whether to measure once more while another process has a core.
     """
 
     rivals: Sequence[Side]
     effort: Effort
     limits: Limits
+    copy: LargeCopy
     busy: bool = False
 
 
@@ -176,12 +178,18 @@ def _fallbacks() -> dict[str, int]:
 def _time(sides: list[Built], settings: Settings, row: Row, load: OthersLoad) -> None:
     contestants = [Contestant(s.work.step, s.side.place.synchronize) for s in sides]
     alt = sides[0]
+    beside_copy = row.bound == "copy" and not row.cached
     alt.peak.restart()
-    blocks, calls = measure.take_turns(contestants, settings.effort)
+    turns = [*contestants, settings.copy.contestant] if beside_copy else contestants
+    blocks, calls = measure.take_turns(turns, settings.effort)
     row.memory_later = alt.peak.bytes()
     row.load = load.cores()
     row.alt = measure.timing(blocks[0], calls[0])
-    if row.bound:
+    if beside_copy:
+        copies, _ = blocks.pop(), calls.pop()
+        share = row.bytes / settings.copy.bytes
+        row.percent = 100 * share * measure.ratio(copies, blocks[0]).median
+    elif row.bound:
         least = settings.limits.seconds(row.flops, row.bytes)
         row.percent = 100 * least / row.alt.median
     for built, times, count in zip(sides[1:], blocks[1:], calls[1:], strict=True):

@@ -51,7 +51,8 @@ def run(options: argparse.Namespace, rows: Sequence[Scenario]) -> Run:
     sides = rivals(options)
     library = _allocator(options)
     found = limits.measure(_limited(sides), options.quick)
-    settings = Settings(sides, QUICK if options.quick else THOROUGH, found, options.busy)
+    copy = limits.LargeCopy(alt().place, options.quick)
+    settings = Settings(sides, QUICK if options.quick else THOROUGH, found, copy, options.busy)
     with _young_collector():
         done = _all(rows, settings, options.quiet)
     result = Run(_environment(options), found, done)
