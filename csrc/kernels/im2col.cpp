@@ -137,13 +137,9 @@ Tensor& col2im_out(const Tensor& self, IntArrayRef output_size, IntArrayRef kern
         dtype, "col2im_out_cpu", [&]<class T>() { scatter<T>(windows, columns, image); });
   }
   const Tensor result = batched ? image : image.squeeze(0);
+  if (!logical) return into(out, result);
   out.resize_(result.sizes());
-  if (logical) {
-    at::ne_out(out, result, 0);
-  } else {
-    out.copy_(result);
-  }
-  return out;
+  return at::ne_out(out, result, 0);
 }
 
 Tensor col2im(const Tensor& self, IntArrayRef output_size, IntArrayRef kernel_size,

@@ -16,6 +16,7 @@
 
 #include "kernels/cuda/loss_binary_cross_entropy.h"
 #include "kernels/norm_lanes.h"
+#include "kernels/operands.h"
 #include "loops/math.h"
 #include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
@@ -66,12 +67,6 @@ template <class A>
 Vec<A> loss(const Vec<A>& x, const Vec<A>& target) {
   const Vec<A> one(A(1)), least(A(-100));
   return (target - one) * maximum(math::log1p(-x), least) - target * maximum(math::log(x), least);
-}
-
-Tensor& into(Tensor& out, const Tensor& result) {
-  out.resize_(result.sizes());
-  out.copy_(result);
-  return out;
 }
 
 }  // namespace

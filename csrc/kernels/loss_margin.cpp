@@ -70,12 +70,6 @@ T row_gradient(const Tensor& grad_output, int64_t row, int64_t reduction, const 
   return scale * g[grad_output.numel() > 1 ? row : 0];
 }
 
-Tensor& into(Tensor& out, const Tensor& result) {
-  out.resize_(result.sizes());
-  out.copy_(result);
-  return out;
-}
-
 struct MultiMargin {
   Rows rows;
   Tensor input, target, weight;

@@ -40,4 +40,11 @@ inline void copy_to_output(const at::Tensor& result, const at::Tensor& out) {
   out.copy_(result);
 }
 
+/// The same without a warning.
+inline at::Tensor& into(at::Tensor& out, const at::Tensor& result) {
+  out.resize_(result.sizes());
+  out.copy_(result);
+  return out;
+}
+
 }  // namespace alt::kernels

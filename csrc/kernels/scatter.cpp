@@ -2,6 +2,7 @@
 // stubs.
 #include <ATen/core/Tensor.h>
 #include <ATen/native/ReductionType.h>
+#include <ATen/ops/full.h>
 
 #include <bit>
 #include <type_traits>
@@ -137,22 +138,11 @@ void scatter_reduce(const at::Tensor& self, const int64_t dim, const at::Tensor&
   }
 }
 
+/// With one value for all elements.
 void scatter_scalar_reduce(const at::Tensor& self, const int64_t dim, const at::Tensor& index,
                            const at::Scalar& value, const at::native::ReductionType& reduce) {
-  check_index(index, dim, self);
-  const bool half = at::isReducedFloatingType(self.scalar_type());
-  const at::Tensor target = half ? self.to(at::kFloat) : self;
-  visit<AllTypesAndComplex>(target.scalar_type(), "scatter_scalar_reduce_", [&]<class T>() {
-    const auto number = static_cast<wrapping_t<T>>(value.to<T>());
-    if (reduce == at::native::ReductionType::PROD) {
-      scatter_value(target, dim, index, number, reductions::Multiply{});
-    } else {
-      scatter_value(target, dim, index, number, reductions::Add{});
-    }
-  });
-  if (half) {
-    self.copy_(target);
-  }
+  const at::Tensor everywhere = at::full(index.sizes(), value, self.options());
+  scatter_reduce(self, dim, index, everywhere, reduce);
 }
 
 }  // namespace alt::kernels

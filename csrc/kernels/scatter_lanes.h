@@ -94,13 +94,14 @@ class Lanes {
       for (size_t k = 0; k < start.size(); ++k) {
         start[k] = data[k] + outer_offset(k, begin / width) + column * strides_[k].back();
       }
-      const Steps across = {strides_[0].back(), strides_[1].back(), strides_[2].back()};
-      const Steps along = {0, dim_stride_[1], dim_stride_[2]};
+      Range outer = {first, last}, inner = {0, columns};
+      Steps outer_step = {0, dim_stride_[1], dim_stride_[2]};
+      Steps inner_step = {strides_[0].back(), strides_[1].back(), strides_[2].back()};
       if (along_first_ || columns == 1) {
-        run_nested<T>(start, {0, columns}, across, {first, last}, along, access);
-      } else {
-        run_nested<T>(start, {first, last}, along, {0, columns}, across, access);
+        std::swap(outer, inner);
+        std::swap(outer_step, inner_step);
       }
+      run_nested<T>(start, outer, outer_step, inner, inner_step, access);
       begin += columns;
     }
   }
