@@ -242,6 +242,22 @@ def test_equal() -> None:
     assert not torch.equal(b, b)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64])
+@pytest.mark.parametrize("rows", [1, 63, 64, 65, 300])
+def test_the_first_of_the_best_of_columns(rows: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(rows)
+    for columns in (5, 16, 127, 128, 129, 600):
+        x = torch.randint(-3, 3, (rows, columns)).to(dtype)  # most of them more than once
+        if dtype.is_floating_point:
+            x[torch.rand(rows, columns) < 0.2 / rows] = float("nan")
+            x[:, 1] = float("-inf")
+        for name in ("argmax", "argmin", "amax", "amin"):
+            best = getattr(torch, name)
+            torch.testing.assert_close(
+                best(x.to("alt"), 0).cpu(), best(x, 0), rtol=0, atol=0, equal_nan=True
+            )
+
+
 def test_one_nan_in_a_long_row() -> None:
     """One NaN anywhere in a long row reaches the result."""
     x = torch.zeros(500_000)

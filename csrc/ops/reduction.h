@@ -64,8 +64,12 @@ struct Maximum : Sum<T> {
     return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
   }
   template <class V>
+  ALT_FN auto beats(V a, V b) const {
+    return (a > b) | is_nan(a);
+  }
+  template <class V>
   ALT_FN V combine(V a, V b) const {
-    return select((a > b) | is_nan(a), a, b);
+    return select(beats(a, b), a, b);
   }
   template <class V>
   ALT_FN V step(V acc, V x, int64_t) const {
@@ -81,8 +85,12 @@ struct Minimum : Sum<T> {
     return Limits::has_infinity ? Limits::infinity() : Limits::max();
   }
   template <class V>
+  ALT_FN auto beats(V a, V b) const {
+    return (a < b) | is_nan(a);
+  }
+  template <class V>
   ALT_FN V combine(V a, V b) const {
-    return select((a < b) | is_nan(a), a, b);
+    return select(beats(a, b), a, b);
   }
   template <class V>
   ALT_FN V step(V acc, V x, int64_t) const {
@@ -266,10 +274,10 @@ struct Arg {
   using Acc = Indexed<Input>;
   static constexpr bool ordered = true;
   ALT_FN Acc identity() const { return {Best().identity(), -1}; }
-  ALT_FN bool beats(Input challenger, Input holder) const {
-    if (is_nan(holder)) return false;
-    if (is_nan(challenger)) return true;
-    return Best().combine(challenger, holder) != holder;
+  // Of two NaNs the first stays.
+  template <class V>
+  ALT_FN auto beats(V challenger, V holder) const {
+    return Best().beats(challenger, holder) & !is_nan(holder);
   }
   // The first element takes the place even where it equals the identity.
   ALT_FN Acc step(Acc acc, Input x, int64_t index) const {
@@ -290,23 +298,20 @@ struct Arg {
     while (!is(x[first], value)) ++first;
     return {x[first], index + first};
   }
-  // The best of the rows by lanes, and the number of its row as a lane, too.
+  // The numbers of rows are lanes, too, so that there are no more than an int8_t counts.
   static constexpr int64_t group = 64;
   inline void rows(Acc* acc, const Input* const* x, int64_t count, int64_t n, int64_t index) const {
-    constexpr int64_t kColumns = 256;
-    Input best[kColumns], where[kColumns];
-    for (int64_t i = 0; i < n; i += kColumns) {
-      const int64_t some = n - i < kColumns ? n - i : kColumns;
-      for (int64_t k = 0; k < some; ++k) {
-        best[k] = x[0][i + k];
-        where[k] = Input(0);
+    int64_t i = 0;
+    if constexpr (has_vec_v<Input>) {
+      constexpr int64_t kStrip = 8;
+      constexpr auto kLanes = static_cast<int64_t>(Vec<Input>::size);
+      for (; i + kStrip * kLanes <= n; i += kStrip * kLanes) {
+        strip<kStrip>(acc, x, count, i, index);
       }
-      for (int64_t r = 1; r < count; ++r) challenge(best, where, x[r] + i, some, r);
-      for (int64_t k = 0; k < some; ++k) {
-        Acc& held = acc[i + k];
-        if (held.index >= 0 && !beats(best[k], held.value)) continue;
-        held = {best[k], index + static_cast<int64_t>(where[k])};
-      }
+      for (; i + kLanes <= n; i += kLanes) strip<1>(acc, x, count, i, index);
+    }
+    for (; i < n; ++i) {
+      for (int64_t r = 0; r < count; ++r) acc[i] = step(acc[i], x[r][i], index + r);
     }
   }
   ALT_FN Two<Input, int64_t> project(Acc acc, int64_t) const { return {acc.value, acc.index}; }
@@ -340,23 +345,33 @@ struct Arg {
     for (; i < n; ++i) value = best.combine(value, x[i]);
     return value;
   }
-  // The r-th row of n elements against the best of those before it.
-  void challenge(Input* best, Input* where, const Input* row, int64_t n, int64_t r) const {
-    int64_t k = 0;
-    if constexpr (has_vec_v<Input>) {
-      using V = Vec<Input>;
-      for (; k + V::size <= n; k += V::size) {
-        const V holder = V::load(best + k);
-        const V winner = Best().combine(V::load(row + k), holder);
-        const auto beaten = (winner != holder) & !is_nan(holder);
-        winner.store(best + k);
-        select(beaten, V(static_cast<Input>(r)), V::load(where + k)).store(where + k);
+  // The columns from `i` on: the best of the rows, and which one it is of, stay in registers.
+  template <int64_t vectors>
+  void strip(Acc* acc, const Input* const* x, int64_t count, int64_t i, int64_t index) const {
+    using V = Vec<Input>;
+    V best[vectors], where[vectors];
+#pragma GCC unroll 8
+    for (int64_t k = 0; k < vectors; ++k) {
+      best[k] = V::load(x[0] + i + k * V::size);
+      where[k] = V(Input(0));
+    }
+    for (int64_t r = 1; r < count; ++r) {
+      const V row(static_cast<Input>(r));
+#pragma GCC unroll 8
+      for (int64_t k = 0; k < vectors; ++k) {
+        const V value = V::load(x[r] + i + k * V::size);
+        const auto beaten = beats(value, best[k]);
+        best[k] = select(beaten, value, best[k]);
+        where[k] = select(beaten, row, where[k]);
       }
     }
-    for (; k < n; ++k) {
-      if (!beats(row[k], best[k])) continue;
-      best[k] = row[k];
-      where[k] = static_cast<Input>(r);
+#pragma GCC unroll 8
+    for (int64_t k = 0; k < vectors; ++k) {
+      for (int lane = 0; lane < V::size; ++lane) {
+        Acc& held = acc[i + k * V::size + lane];
+        const auto row = static_cast<int64_t>(Input(where[k][lane]));
+        held = combine(held, {Input(best[k][lane]), index + row});
+      }
     }
   }
 };
