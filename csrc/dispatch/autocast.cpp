@@ -1,7 +1,19 @@
 // torch.autocast("alt"): which operators run in the low precision, which in float32. The lists are
 // PyTorch's own (those of CUDA), so a script's autocast regions mean here what they mean there.
+#include "dispatch/autocast.h"
+
 #include <ATen/autocast_mode.h>
 #include <torch/library.h>
+
+namespace alt {
+
+at::Tensor in_autocast_dtype(const at::Tensor& tensor) {
+  const auto device = at::kPrivateUse1;
+  if (!at::autocast::is_autocast_enabled(device)) return tensor;
+  return at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), tensor, device);
+}
+
+}  // namespace alt
 
 namespace {
 

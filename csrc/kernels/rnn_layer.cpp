@@ -9,7 +9,6 @@
 //
 // Half and BFloat16 sequences are computed in float from end to end and rounded once; what is saved
 // of them is in their own type.
-#include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/dropout.h>
@@ -25,6 +24,7 @@
 #include <tuple>
 #include <vector>
 
+#include "dispatch/autocast.h"
 #include "kernels/rnn_autograd.h"
 #include "kernels/rnn_sequence.h"
 #include "loops/dtype.h"
@@ -341,14 +341,9 @@ variable_list run_stack(const Call& call) {
 
 /// As PyTorch does for the recurrent layers of its own accelerators: all of it in one precision.
 void autocast(Call& call) {
-  const auto device = at::kPrivateUse1;
-  if (!at::autocast::is_autocast_enabled(device)) return;
-  const auto cast = [&](Tensor& tensor) {
-    tensor = at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), tensor, device);
-  };
-  cast(call.input);
-  for (Tensor& tensor : call.hx) cast(tensor);
-  for (Tensor& tensor : call.parameters) cast(tensor);
+  call.input = in_autocast_dtype(call.input);
+  for (Tensor& tensor : call.hx) tensor = in_autocast_dtype(tensor);
+  for (Tensor& tensor : call.parameters) tensor = in_autocast_dtype(tensor);
 }
 
 variable_list run(Call call, bool batch_first) {

@@ -1,0 +1,12 @@
+// torch.autocast("alt"), for operators that PyTorch composes of others and we do not. PyTorch's own
+// header for this takes longer to compile than most files that would want it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace alt {
+
+/// `tensor` in the precision of the autocast region that the thread is in; itself outside of one.
+at::Tensor in_autocast_dtype(const at::Tensor& tensor);
+
+}  // namespace alt
