@@ -216,6 +216,83 @@ def test_layer_norm_parameter_gradients_in_float(dtype):
         torch.testing.assert_close(a.cpu(), b.float(), rtol=1e-3, atol=2e-2)
 
 
+@pytest.mark.parametrize("dtype", [*FLOATING, torch.complex64], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "normalized"),
+    [
+        ((4, 5, 6), [6]),
+        ((4, 5, 64), [5, 64]),
+        ((100, 300), [300]),
+        ((300,), [300]),
+        ((0, 4), [4]),
+        ((4, 0), [0]),
+        ((2, 70000), [70000]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("eps", [None, 0.1])
+def test_rms_norm(shape, normalized, affine, dtype, eps):
+    torch.manual_seed(0)
+    x = (2 * torch.randn(shape) + 1).to(dtype).requires_grad_()
+    weight = (torch.rand(normalized) + 0.5).to(dtype).requires_grad_() if affine else None
+    for given in (x, noncontiguous(x)):
+        assert_agrees(lambda x, w: F.rms_norm(x, normalized, w, eps), given, weight, factor=4)
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+def test_rms_norm_with_a_weight_in_float(dtype):
+    x, weight = torch.randn(40, 30).to(dtype).requires_grad_(), torch.rand(30).requires_grad_()
+    assert_agrees(lambda x, w: F.rms_norm(x, [30], w), x, weight, factor=4)
+
+
+@pytest.mark.parametrize("wanted", ["x", "weight"])
+def test_rms_norm_gradient_of_one(wanted):
+    x = torch.randn(6, 30).requires_grad_(wanted == "x")
+    weight = torch.rand(30).requires_grad_(wanted == "weight")
+    assert_agrees(lambda x, w: F.rms_norm(x, [30], w), x, weight)
+
+
+def test_rms_norm_derivatives_of_any_order():
+    x = torch.randn(3, 4, 5, dtype=torch.float64).to("alt").requires_grad_()
+    weight = torch.rand(4, 5, dtype=torch.float64).to("alt").requires_grad_()
+
+    def norm(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return F.rms_norm(x, (4, 5), weight)
+
+    inputs = (x, weight)
+    assert torch.autograd.gradcheck(norm, inputs, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(norm, inputs)
+
+
+def test_rms_norm_is_one_operator():
+    x = torch.randn(3, 4, 8, device="alt", requires_grad=True)
+    with torch.profiler.profile() as profile:
+        F.rms_norm(x, (8,)).sum().backward()
+    seen = {event.name for event in profile.events()}
+    assert {"aten::_fused_rms_norm", "aten::_fused_rms_norm_backward"} <= seen
+    assert "aten::rsqrt" not in seen
+
+
+def test_rms_norm_of_batches_and_compiled():
+    x, weight = torch.randn(3, 4, 8), torch.rand(8)
+    expected = F.rms_norm(x, (8,), weight)
+    x, weight = x.to("alt"), weight.to("alt")
+    mapped = torch.vmap(lambda x: F.rms_norm(x, (8,), weight), in_dims=1, out_dims=1)(x)
+    compiled = torch.compile(lambda x: F.rms_norm(x, (8,), weight), backend="aot_eager")(x)
+    for result in (mapped, compiled):
+        torch.testing.assert_close(result.cpu(), expected)
+
+
+def test_rms_norm_errors():
+    norm = F.rms_norm
+    assert_same_error(norm, torch.randn(2, 3), [4])
+    assert_same_error(norm, torch.randn(2, 3), [])
+    assert_same_error(norm, torch.randn(3), [2, 3])
+    assert_same_error(norm, torch.randn(2, 3), [3], torch.ones(2))
+    assert_same_error(norm, torch.ones(2, 3, dtype=torch.int64), [3])
+
+
 @pytest.mark.parametrize(("dtype", "parameter_dtype"), MIXTURES, ids=str)
 @pytest.mark.parametrize(
     ("shape", "groups"),

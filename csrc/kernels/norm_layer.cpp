@@ -18,6 +18,7 @@
 
 #include "kernels/cuda/norm.h"
 #include "kernels/norm_lanes.h"
+#include "kernels/norm_rows.h"
 #include "kernels/operands.h"
 #include "kernels/parameters.h"
 #include "runtime/cuda/engine.h"
@@ -28,18 +29,6 @@ namespace {
 
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
-
-constexpr int64_t kElementsPerTask = 16384;
-
-int64_t rows_per_task(int64_t width) {
-  return std::max<int64_t>(1, kElementsPerTask / std::max<int64_t>(1, width));
-}
-
-// A weight's lanes, or one.
-template <class A, class Count>
-Vec<A> weight_lanes(const A* weight, int64_t i, Count lanes) {
-  return weight ? load_lanes(weight + i, lanes) : Vec<A>(A(1));
-}
 
 template <class T>
 void normalize_row(const T* x, T* y, int64_t width, const opmath_t<T>* weight,
@@ -96,16 +85,6 @@ void gradient_row(const T* dy, const T* x, T* dx, int64_t width, const opmath_t<
     const V xhat = (load_lanes(x + i, lanes) - m) * r;
     store_lanes<T>((g - grad_mean - xhat * projection) * r, dx + i, lanes);
   });
-}
-
-// The chunks' sums, one after the other, in double: to[i] = the sum of partials[c * stride + i].
-template <class A>
-void join_chunks(const A* partials, int64_t chunks, int64_t stride, int64_t width, A* to) {
-  std::vector<double> totals(width, 0.0);
-  for (int64_t c = 0; c < chunks; ++c) {
-    for (int64_t i = 0; i < width; ++i) totals[i] += static_cast<double>(partials[c * stride + i]);
-  }
-  for (int64_t i = 0; i < width; ++i) to[i] = static_cast<A>(totals[i]);
 }
 
 }  // namespace
