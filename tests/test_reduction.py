@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from agreement import use_threads
+from agreement import assert_same_error, use_threads
 from torch.testing import make_tensor
 from torch.testing._internal.common_methods_invocations import op_db
 
@@ -256,6 +256,34 @@ def test_the_first_of_the_best_of_columns(rows: int, dtype: torch.dtype) -> None
             torch.testing.assert_close(
                 best(x.to("alt"), 0).cpu(), best(x, 0), rtol=0, atol=0, equal_nan=True
             )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(7, 1), (64, 200), (65, 513), (3, 20_000)])
+def test_logsumexp_of_infinities_and_nan(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = 100 * torch.randn(shape)
+    given = [x, torch.full(shape, float("-inf")), torch.full(shape, -3e4)]
+    for special in (float("inf"), float("-inf"), float("nan")):
+        some = torch.rand(shape) < 0.01
+        given += [x.masked_fill(some, special), given[1].masked_fill(some, special)]
+    for each in (t.to(dtype) for t in given):
+        for dim in (0, 1, (0, 1)):
+            same(torch.logsumexp(each.to("alt"), dim), torch.logsumexp(each, dim), dtype)
+
+
+def test_logsumexp_of_integers_into_an_out_of_another_dtype_and_bad_input() -> None:
+    x = torch.randint(-9, 9, (30, 40))
+    same(x.to("alt").logsumexp(1, keepdim=True), x.logsumexp(1, keepdim=True), torch.float32)
+    wide = torch.empty(0, dtype=torch.float64)
+    for each in (x, x.float()):
+        ours = torch.logsumexp(each.to("alt"), 0, out=wide.to("alt"))
+        same(ours, torch.logsumexp(each, 0, out=wide.clone()), torch.float32)
+    assert_same_error(lambda x: x.logsumexp(2), x.float())
+    assert_same_error(lambda x: x.logsumexp((0, 0)), x.float())
+    assert_same_error(
+        lambda x, out: torch.logsumexp(x, 0, out=out), x.float(), torch.empty(40).long()
+    )
 
 
 def test_one_nan_in_a_long_row() -> None:

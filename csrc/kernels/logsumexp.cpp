@@ -1,0 +1,127 @@
+// logsumexp: log(sum(exp(x))) over some dimensions, in one pass over memory where PyTorch composes
+// it of six.
+//
+// A reduction (loops/reduce.h) of pairs: the largest x so far, and the sum of exp(x - largest). An
+// element costs one exponential: of its distance from the largest, which scales the sum where the
+// element is larger and is added to it where it is not.
+#include <ATen/core/Tensor.h>
+#include <ATen/native/ReduceOpsUtils.h>
+#include <ATen/ops/logsumexp_compositeexplicitautogradnonfunctional_dispatch.h>
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/norm_lanes.h"
+#include "loops/exp.h"
+#include "loops/reduce.h"
+#include "runtime/cuda/engine.h"
+
+namespace alt::kernels {
+namespace {
+
+/// Of numbers or of lanes. What equals the largest counts 1, infinities too.
+template <class V>
+struct Part {
+  V largest, sum;
+};
+
+template <class V>
+Part<V> joined(Part<V> a, Part<V> b) {
+  const V apart = select(a.largest == b.largest, V(0), -math::abs(a.largest - b.largest));
+  const V scale = math::exp_nonpositive(apart);
+  const auto first = a.largest >= b.largest;
+  return {select(first, a.largest, b.largest),
+          select(first, a.sum + b.sum * scale, a.sum * scale + b.sum)};
+}
+
+template <class T>
+struct LogSumExp {
+  using V = Vec<T>;
+  using Input = T;
+  using Acc = Part<T>;
+
+  Acc identity() const { return {-std::numeric_limits<T>::infinity(), T(0)}; }
+  Acc step(Acc acc, T x, int64_t) const { return joined<T>(acc, {x, T(1)}); }
+  Acc combine(Acc a, Acc b) const { return joined(a, b); }
+  T project(Acc acc, int64_t) const { return std::log(acc.sum) + acc.largest; }
+
+  Acc block(const T* x, int64_t n, int64_t) const {
+    constexpr int64_t kChains = 4;
+    Part<V> chain[kChains];
+    for (auto& part : chain) part = {V(identity().largest), V(T(0))};
+    int64_t i = 0;
+    for (; i + kChains * V::size <= n; i += kChains * V::size) {
+#pragma GCC unroll 4
+      for (int64_t k = 0; k < kChains; ++k) add(chain[k], x + i + k * V::size);
+    }
+    for (; i + V::size <= n; i += V::size) add(chain[0], x + i);
+    if (i < n) {  // -infinity adds nothing
+      const V rest = load_lanes(x + i, static_cast<int>(n - i), identity().largest);
+      chain[1] = joined<V>(chain[1], {rest, V(T(1))});
+    }
+    return folded(joined(joined(chain[0], chain[1]), joined(chain[2], chain[3])));
+  }
+
+  static constexpr int64_t group = 64;
+  void rows(Acc* acc, const T* const* x, int64_t count, int64_t n, int64_t index) const {
+    int64_t i = 0;
+    for (; i + kStrip * V::size <= n; i += kStrip * V::size) strip<kStrip>(acc, x, count, i);
+    for (; i + V::size <= n; i += V::size) strip<1>(acc, x, count, i);
+    for (; i < n; ++i) {
+      for (int64_t r = 0; r < count; ++r) acc[i] = step(acc[i], x[r][i], index + r);
+    }
+  }
+
+ private:
+  static constexpr int64_t kStrip = 4;
+
+  static void add(Part<V>& part, const T* x) { part = joined<V>(part, {V::load(x), V(T(1))}); }
+
+  static Acc folded(Part<V> part) {
+    const T largest = reduce_max(part.largest);
+    return {largest, reduce_add(joined<V>(part, {V(largest), V(T(0))}).sum)};
+  }
+
+  /// The columns from `i` on, whose parts stay in registers.
+  template <int64_t vectors>
+  static void strip(Acc* acc, const T* const* x, int64_t count, int64_t i) {
+    Part<V> parts[vectors];
+    for (int64_t k = 0; k < vectors; ++k) parts[k] = {V::load(x[0] + i + k * V::size), V(T(1))};
+    for (int64_t r = 1; r < count; ++r) {
+#pragma GCC unroll 4
+      for (int64_t k = 0; k < vectors; ++k) add(parts[k], x[r] + i + k * V::size);
+    }
+    for (int64_t k = 0; k < vectors; ++k) merge(acc + i + k * V::size, parts[k]);
+  }
+
+  static void merge(Acc* held, Part<V> part) {
+    alignas(64) T largest[V::size], sum[V::size];
+    for (int lane = 0; lane < V::size; ++lane) {
+      largest[lane] = held[lane].largest;
+      sum[lane] = held[lane].sum;
+    }
+    part = joined<V>({V::load(largest), V::load(sum)}, part);
+    part.largest.store(largest);
+    part.sum.store(sum);
+    for (int lane = 0; lane < V::size; ++lane) held[lane] = {largest[lane], sum[lane]};
+  }
+};
+
+}  // namespace
+
+at::Tensor& logsumexp_out(const at::Tensor& self, at::IntArrayRef dim, bool keepdim,
+                          at::Tensor& out) {
+  const at::ScalarType dtype = out.scalar_type();
+  const bool integral = at::isIntegralType(self.scalar_type(), /*includeBool=*/true);
+  if (cuda::on_gpu() || self.numel() == 0 || !at::isFloatingType(dtype) ||
+      !(integral || self.scalar_type() == dtype)) {
+    return at::compositeexplicitautogradnonfunctional::logsumexp_outf(self, dim, keepdim, out);
+  }
+  auto iter = at::native::make_reduction("logsumexp", out, self, dim, keepdim, dtype);
+  visit<FloatingAndHalfTypes>(dtype, "logsumexp", [&]<class T>() {
+    run_reduction(iter, LogSumExp<opmath_t<T>>{}, {"logsumexp"});
+  });
+  return out;
+}
+
+}  // namespace alt::kernels
