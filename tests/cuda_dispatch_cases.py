@@ -467,6 +467,7 @@ def gradients(function: Callable, *operands: torch.Tensor) -> tuple[torch.Tensor
 
 @case
 def operators_that_are_made_of_others() -> None:
+    rms_norm = torch.nn.functional.rms_norm
     x, n = torch.randn(4, 5), torch.tensor([2, 0, 3])
     half = {"rtol": 2e-3, "atol": 1e-3}  # a step of a half type
     with altbackend.no_fallback():
@@ -482,6 +483,15 @@ def operators_that_are_made_of_others() -> None:
             agree(
                 lambda v, g, dim=dim: gradients(lambda *a: torch._weight_norm(*a, dim), v, g), x, g
             )
+        for width in ((5,), (4, 5)):
+            agree(lambda a, w, width=width: rms_norm(a, width, w), x, torch.rand(width))
+            agree(
+                lambda a, w, width=width: gradients(lambda *t: rms_norm(t[0], width, t[1]), a, w),
+                x,
+                torch.rand(width),
+            )
+        agree(lambda a: a.logsumexp(1), x)
+        agree(lambda a: a.logsumexp(0, keepdim=True), n)
         for values in (x, x.new_tensor([1, float("nan"), 2, 5]), x.new_empty(0), n, n[:0]):
             agree(torch.median, values)
             agree(torch.nanmedian, values)
