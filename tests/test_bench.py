@@ -1,6 +1,7 @@
 """`python -m altbackend bench`: what it measures, what it refuses, what it writes."""
 
 import dataclasses
+import functools
 import gc
 import json
 import math
@@ -36,7 +37,6 @@ from altbackend.bench.scenario import Group, Scenario, Work, backward_step, dist
 
 TINY = Effort(block=1e-4, rounds=2, least=2, budget=0)
 LIMITS = Limits(gemm=1e11, copy=1e10, cache=1 << 20)
-COPY = limits.LargeCopy(Place("alt"), quick=True)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -68,9 +68,14 @@ def group(monkeypatch) -> Group:
     return made
 
 
+@functools.cache
+def large_copy() -> limits.LargeCopy:
+    return limits.LargeCopy(Place("alt"), quick=True)
+
+
 def measured(scenario: Scenario, *names: str, busy: bool = False, limited: Limits = LIMITS) -> Row:
     sides = [rivals.side(name) for name in names or ["stock"]]
-    return run.measure_row(scenario, run.Settings(sides, TINY, limited, COPY, busy))
+    return run.measure_row(scenario, run.Settings(sides, TINY, limited, large_copy(), busy))
 
 
 def on_alt(change):
@@ -147,18 +152,18 @@ def test_a_row_counts_what_it_moves(group: Group) -> None:
 
 def test_a_row_that_no_cache_holds_is_timed_beside_a_copy(group: Group, monkeypatch) -> None:
     group.add("add", 1000, torch.add, randn(1000), randn(1000))
-    seconds = {"add": 2.0, "copy": 0.5}
+    copy, seconds = large_copy(), {"add": 2.0, "copy": 0.5}
     taken = []
 
     def take_turns(contestants, effort):
-        names = ["copy" if c is COPY.contestant else "add" for c in contestants]
+        names = ["copy" if c is copy.contestant else "add" for c in contestants]
         taken.append(names)
         return [[seconds[name]] * 3 for name in names], [1] * len(names)
 
     monkeypatch.setattr(measure, "take_turns", take_turns)
     row = measured(group.rows[0], limited=dataclasses.replace(LIMITS, cache=0))
     assert taken == [["add", "add", "copy"]] and not row.cached
-    assert row.percent == pytest.approx(100 * (12000 / COPY.bytes) * (0.5 / 2.0))
+    assert row.percent == pytest.approx(100 * (12000 / copy.bytes) * (0.5 / 2.0))
     assert row.rivals["stock"].ratio.median == 1
 
 

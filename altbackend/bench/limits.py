@@ -47,25 +47,21 @@ class Limits:
 
 
 class LargeCopy:
-    """A copy that fits no cache: of 256 MB (quick: 64), which it takes when it is first run.
+    """A copy that fits no cache: of 256 MB (quick: 64).
 
     Args:
         place: where.
         bytes: that it reads and writes.
+        contestant: what takes its turns beside alt.
     """
 
     def __init__(self, place: Place, quick: bool = False) -> None:
-        self.place = place
-        self._elements = (1 << 24) if quick else (1 << 26)
-        self.bytes = 2 * 4 * self._elements
-
-    @functools.cached_property
-    def contestant(self) -> Contestant:
-        """What takes its turns beside alt."""
+        elements = (1 << 24) if quick else (1 << 26)
         # Of random numbers: zeros are written faster on some machines.
-        source = torch.rand(self._elements).to(self.place.device)
+        source = torch.rand(elements).to(place.device)
         copied = functools.partial(torch.empty_like(source).copy_, source)
-        return Contestant(copied, self.place.synchronize)
+        self.bytes = 2 * 4 * elements
+        self.contestant = Contestant(copied, place.synchronize)
 
 
 def measure(places: Iterable[Place], quick: bool = False) -> Limits:
