@@ -291,6 +291,8 @@ def test_rms_norm_errors():
     assert_same_error(norm, torch.randn(3), [2, 3])
     assert_same_error(norm, torch.randn(2, 3), [3], torch.ones(2))
     assert_same_error(norm, torch.ones(2, 3, dtype=torch.int64), [3])
+    for dtype in (torch.complex64, torch.float16):
+        assert_same_error(norm, torch.ones(2, 3, dtype=dtype), [3], torch.ones(2))
 
 
 @pytest.mark.parametrize(("dtype", "parameter_dtype"), MIXTURES, ids=str)

@@ -1,6 +1,6 @@
 // RMS normalisation: each row of the normalised dimensions to a mean square of 1, then weight.
 //
-// PyTorch composes it of nine operators on a CPU, thirty with the gradient; here a row takes two
+// PyTorch composes it of six operators on a CPU, and its gradient of theirs; here a row takes two
 // passes (squares, result), its gradient two as well, and stays in cache meanwhile. One task is
 // some whole rows, as layer norm's are, and the weight's gradient is summed for fixed chunks of
 // rows.
@@ -107,15 +107,16 @@ std::tuple<Tensor, Tensor> composite_backward(const Tensor& grad, const Tensor& 
 }  // namespace
 
 // PyTorch has no derivative of the fused operator for complex numbers.
-Tensor rms_norm(const Tensor& input, at::IntArrayRef normalized_shape, const OptionalTensor& weight,
-                std::optional<double> eps) {
-  const bool mixed =
-      weight.has_value() && weight->defined() && weight->scalar_type() != input.scalar_type();
+Tensor rms_norm(const Tensor& input, at::IntArrayRef normalized_shape,
+                const OptionalTensor& weight_opt, std::optional<double> eps) {
+  const Tensor weight = weight_opt.value_or(Tensor());
+  check_inputs(input, normalized_shape, weight);
+  const bool mixed = weight.defined() && weight.scalar_type() != input.scalar_type();
   if (mixed || at::isComplexType(input.scalar_type())) {
     return std::get<0>(
-        at::compositeimplicitautograd::_fused_rms_norm(input, normalized_shape, weight, eps));
+        at::compositeimplicitautograd::_fused_rms_norm(input, normalized_shape, weight_opt, eps));
   }
-  return std::get<0>(at::_fused_rms_norm(input, normalized_shape, weight, eps));
+  return std::get<0>(at::_fused_rms_norm(input, normalized_shape, weight_opt, eps));
 }
 
 std::tuple<Tensor, Tensor> fused_rms_norm(const Tensor& input, at::IntArrayRef normalized_shape,
