@@ -1,5 +1,5 @@
-// logsumexp: log(sum(exp(x))) over some dimensions, in one pass over memory where PyTorch composes
-// it of six.
+// logsumexp: log(sum(exp(x))) over some dimensions, in one pass over memory where PyTorch's
+// operators (amax, sub, exp, sum) take four.
 //
 // A reduction (loops/reduce.h) of pairs: the largest x so far, and the sum of exp(x - largest). An
 // element costs one exponential: of its distance from the largest, which scales the sum where the
