@@ -110,7 +110,7 @@ def generate(table_path: Path) -> dict[str, str]:
     files["register_autograd.cpp"] = registration_file(
         autograd, keys=("AutogradPrivateUse1", "PrivateUse1")
     )
-    for i, rows in enumerate(chunks(stubs, 30)):
+    for i, rows in enumerate(chunks(stubs, 90)):
         files[f"stubs_{i}.cpp"] = stub_file(rows)
     for i, rows in enumerate(chunks(reductions, STUB_ROWS_PER_FILE)):
         files[f"reductions_{i}.cpp"] = stub_file(rows)

@@ -298,7 +298,7 @@ struct Arg {
     while (!is(x[first], value)) ++first;
     return {x[first], index + first};
   }
-  // The numbers of rows are lanes, too, so that there are no more than an int8_t counts.
+  // By strips of columns: the best of the rows so far, and the number of its row as a lane, too.
   static constexpr int64_t group = 64;
   inline void rows(Acc* acc, const Input* const* x, int64_t count, int64_t n, int64_t index) const {
     int64_t i = 0;
