@@ -178,8 +178,7 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm_backward(
   visit<FloatingAndHalfTypes>(self.scalar_type(), "LayerNormBackwardKernelImpl", [&]<class T>() {
     using A = opmath_t<T>;
     const auto computed = c10::CppTypeToScalarType<A>::value;
-    const int64_t n = width, chunk = rows_per_task(n), chunks = (rows + chunk - 1) / chunk,
-                  count = rows;
+    const int64_t n = width;
     const Tensor input = self.contiguous(),
                  grad = in_dtype(grad_out, self.scalar_type()).contiguous();
     const Tensor w = parameter(weight, computed), m = parameter(mean, computed),
@@ -190,24 +189,20 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm_backward(
     if (output_mask[0]) grad_input = at::empty(self.sizes(), self.options());
     T* dx = output_mask[0] ? grad_input.mutable_data_ptr<T>() : nullptr;
     const bool parameters = output_mask[1] || output_mask[2];
-    std::vector<A> partials(parameters ? chunks * 2 * n : 0, A(0));
-
-    parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin * chunk; row < std::min(end * chunk, count); ++row) {
-        const T *x_row = x + row * n, *dy_row = dy + row * n;
-        T* const dx_row = dx ? dx + row * n : nullptr;
-        if (parameters) {
-          A* const dw = partials.data() + row / chunk * 2 * n;
-          gradient_row<true>(dy_row, x_row, dx_row, n, w_data, m_data[row], r_data[row],
-                             {dw, dw + n});
-        } else {
-          gradient_row<false>(dy_row, x_row, dx_row, n, w_data, m_data[row], r_data[row], {});
-        }
+    RowSums<A> sums(rows, n, parameters ? 2 * n : 0);
+    sums.run([&](int64_t row, A* dw) {
+      const T *x_row = x + row * n, *dy_row = dy + row * n;
+      T* const dx_row = dx ? dx + row * n : nullptr;
+      if (parameters) {
+        gradient_row<true>(dy_row, x_row, dx_row, n, w_data, m_data[row], r_data[row],
+                           {dw, dw + n});
+      } else {
+        gradient_row<false>(dy_row, x_row, dx_row, n, w_data, m_data[row], r_data[row], {});
       }
     });
     const auto join = [&](int64_t offset) {
       const Tensor sum = at::empty(normalized_shape, self.options().dtype(computed));
-      join_chunks(partials.data() + offset, chunks, 2 * n, n, sum.mutable_data_ptr<A>());
+      sums.join(offset, n, sum.mutable_data_ptr<A>());
       return in_dtype(sum, stored);
     };
     if (output_mask[1] && weight.defined()) grad_weight = join(0);

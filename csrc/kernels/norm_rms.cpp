@@ -76,10 +76,15 @@ void gradient_row(const T* dy, const T* x, T* dx, int64_t width, const opmath_t<
 
 std::pair<int64_t, int64_t> check_inputs(const Tensor& input, at::IntArrayRef normalized_shape,
                                          const Tensor& weight) {
-  at::native::_check_rms_norm_inputs_symint(input, c10::fromIntArrayRefSlow(normalized_shape),
-                                            weight);
   const auto sizes = input.sizes();
   const size_t axis = sizes.size() - normalized_shape.size();
+  const bool good = !normalized_shape.empty() && sizes.size() >= normalized_shape.size() &&
+                    sizes.slice(axis).equals(normalized_shape) &&
+                    (!weight.defined() || weight.sizes().equals(normalized_shape));
+  if (!good) {  // PyTorch's check writes its message first
+    at::native::_check_rms_norm_inputs_symint(input, c10::fromIntArrayRefSlow(normalized_shape),
+                                              weight);
+  }
   return {c10::multiply_integers(sizes.slice(0, axis)), c10::multiply_integers(sizes.slice(axis))};
 }
 
@@ -168,7 +173,6 @@ std::tuple<Tensor, Tensor> fused_rms_norm_backward(const Tensor& grad_out, const
       input.scalar_type(), "rms_norm_backward", [&, n = width, count = rows]<class T>() {
         using A = opmath_t<T>;
         const auto computed = c10::CppTypeToScalarType<A>::value;
-        const int64_t chunk = rows_per_task(n), chunks = (count + chunk - 1) / chunk;
         const Tensor dense = input.contiguous(),
                      grad = in_dtype(grad_out, input.scalar_type()).contiguous();
         const Tensor w = parameter(weight, computed), r = parameter(rstd, computed);
@@ -177,22 +181,19 @@ std::tuple<Tensor, Tensor> fused_rms_norm_backward(const Tensor& grad_out, const
         if (output_mask[0]) grad_input = at::empty(input.sizes(), input.options());
         T* dx = output_mask[0] ? grad_input.mutable_data_ptr<T>() : nullptr;
         const bool parameters = output_mask[1] && weight.defined();
-        std::vector<A> partials(parameters ? chunks * n : 0, A(0));
-        parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
-          for (int64_t row = begin * chunk; row < std::min(end * chunk, count); ++row) {
-            const T *x_row = x + row * n, *dy_row = dy + row * n;
-            T* const dx_row = dx ? dx + row * n : nullptr;
-            if (parameters) {
-              A* const sums = partials.data() + row / chunk * n;
-              gradient_row<true>(dy_row, x_row, dx_row, n, w_data, r_data[row], sums);
-            } else {
-              gradient_row<false>(dy_row, x_row, dx_row, n, w_data, r_data[row], nullptr);
-            }
+        RowSums<A> sums(count, n, parameters ? n : 0);
+        sums.run([&](int64_t row, A* dw) {
+          const T *x_row = x + row * n, *dy_row = dy + row * n;
+          T* const dx_row = dx ? dx + row * n : nullptr;
+          if (parameters) {
+            gradient_row<true>(dy_row, x_row, dx_row, n, w_data, r_data[row], dw);
+          } else {
+            gradient_row<false>(dy_row, x_row, dx_row, n, w_data, r_data[row], nullptr);
           }
         });
         if (parameters) {
           const Tensor sum = at::empty(normalized_shape, input.options().dtype(computed));
-          join_chunks(partials.data(), chunks, n, n, sum.mutable_data_ptr<A>());
+          sums.join(0, n, sum.mutable_data_ptr<A>());
           grad_weight = in_dtype(sum, weight.scalar_type());
         }
       });

@@ -45,15 +45,14 @@ void scatter_elements(const at::Tensor& self, int64_t dim, const at::Tensor& ind
                [combine](T& total, const T& value) { combine(total, value); });
 }
 
-/// combine(self[index], value) with the same value everywhere.
-template <class T, class Combine>
-void scatter_value(const at::Tensor& self, int64_t dim, const at::Tensor& index, T value,
-                   Combine combine) {
+/// self[index] = value with the same value everywhere.
+template <class T>
+void scatter_value(const at::Tensor& self, int64_t dim, const at::Tensor& index, T value) {
   const at::Tensor places = wide(index);
   const Lanes lanes(self, places, places, dim);
   auto* target = static_cast<char*>(self.mutable_data_ptr());
   lanes.run<T>({target, memory(places), memory(places)},
-               [combine, value](T& total, const T&) { combine(total, value); });
+               [value](T& element, const T&) { element = value; });
 }
 
 /// Reductions in half precision accumulate in float, and are rounded once.
@@ -114,7 +113,7 @@ void scatter_fill(const at::Tensor& self, int64_t dim, const at::Tensor& index,
   check_index(index, dim, self);
   visit<EveryType>(self.scalar_type(), "scatter_fill_cpu", [&]<class T>() {
     const auto bits = std::bit_cast<moved_as_t<T>>(src.to<T>());
-    scatter_value(self, dim, index, bits, reductions::Assign{});
+    scatter_value(self, dim, index, bits);
   });
 }
 
