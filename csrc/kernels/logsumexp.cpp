@@ -62,29 +62,9 @@ struct LogSumExp {
     return folded(joined(joined(chain[0], chain[1]), joined(chain[2], chain[3])));
   }
 
-  static constexpr int64_t group = 64;
-  void rows(Acc* acc, const T* const* x, int64_t count, int64_t n, int64_t index) const {
-    int64_t i = 0;
-    for (; i + kStrip * V::size <= n; i += kStrip * V::size) strip<kStrip>(acc, x, count, i);
-    for (; i + V::size <= n; i += V::size) strip<1>(acc, x, count, i);
-    for (; i < n; ++i) {
-      for (int64_t r = 0; r < count; ++r) acc[i] = step(acc[i], x[r][i], index + r);
-    }
-  }
-
- private:
-  static constexpr int64_t kStrip = 4;
-
-  static void add(Part<V>& part, const T* x) { part = joined<V>(part, {V::load(x), V(T(1))}); }
-
-  static Acc folded(Part<V> part) {
-    const T largest = reduce_max(part.largest);
-    return {largest, reduce_add(joined<V>(part, {V(largest), V(T(0))}).sum)};
-  }
-
-  /// The columns from `i` on, whose parts stay in registers.
+  static constexpr int64_t group = 64, strip_vectors = 4;
   template <int64_t vectors>
-  static void strip(Acc* acc, const T* const* x, int64_t count, int64_t i) {
+  void strip(Acc* acc, const T* const* x, int64_t count, int64_t i, int64_t) const {
     Part<V> parts[vectors];
     for (int64_t k = 0; k < vectors; ++k) parts[k] = {V::load(x[0] + i + k * V::size), V(T(1))};
     for (int64_t r = 1; r < count; ++r) {
@@ -92,6 +72,14 @@ struct LogSumExp {
       for (int64_t k = 0; k < vectors; ++k) add(parts[k], x[r] + i + k * V::size);
     }
     for (int64_t k = 0; k < vectors; ++k) merge(acc + i + k * V::size, parts[k]);
+  }
+
+ private:
+  static void add(Part<V>& part, const T* x) { part = joined<V>(part, {V::load(x), V(T(1))}); }
+
+  static Acc folded(Part<V> part) {
+    const T largest = reduce_max(part.largest);
+    return {largest, reduce_add(joined<V>(part, {V(largest), V(T(0))}).sum)};
   }
 
   static void merge(Acc* held, Part<V> part) {

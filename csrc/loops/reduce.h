@@ -13,9 +13,11 @@
 // An operator whose Acc is its Input and whose functions take Vec<T> as well says
 // `static constexpr bool lanes = true`. One that knows better how to reduce a contiguous run has
 // `Acc block(const Input*, int64_t n, int64_t index) const`, or a group of rows,
-// `void rows(Acc*, const Input* const* rows, int64_t count, int64_t n, int64_t index) const`, and
-// may say in `group` how many at most. `static constexpr bool ordered = true`: elements come in
-// order, and combining rounds nothing.
+// `void rows(Acc*, const Input* const* rows, int64_t count, int64_t n, int64_t index) const`, or of
+// rows the columns from i on, as many as so many vectors hold, at most `strip_vectors` of them,
+// `void strip<vectors>(Acc*, const Input* const* rows, int64_t count, int64_t i, int64_t index)
+// const`, and may say in `group` how many at most. `static constexpr bool ordered = true`: elements
+// come in order, and combining rounds nothing.
 //
 // Order of summation, the same for every thread count and every split, so results are reproducible:
 //   the reduced extent is cut in chunks of a size that only the shape decides, a chunk in blocks of
@@ -263,6 +265,9 @@ template <class Op>
 concept HasRows = requires(const Op& op, typename Op::Acc* acc,
                            const typename Op::Input* const* x) { op.rows(acc, x, 1, 1, 0); };
 
+template <class Op>
+concept HasStrip = has_vec_v<typename Op::Input> && requires { Op::strip_vectors; };
+
 /// The elements from `i` on of `count` rows, as many as `vectors` hold, into accumulators that stay
 /// in registers meanwhile.
 template <int64_t vectors, class Op>
@@ -291,7 +296,14 @@ void step_rows(const Op& op, typename Op::Acc* acc, const typename Op::Input* co
     op.rows(acc, rows, count, n, index);
   } else {
     int64_t i = 0;
-    if constexpr (uses_lanes<Op>()) {
+    if constexpr (HasStrip<Op>) {
+      constexpr auto kLanes = static_cast<int64_t>(Vec<typename Op::Input>::size);
+      constexpr int64_t kVectors = Op::strip_vectors;
+      for (; i + kVectors * kLanes <= n; i += kVectors * kLanes) {
+        op.template strip<kVectors>(acc, rows, count, i, index);
+      }
+      for (; i + kLanes <= n; i += kLanes) op.template strip<1>(acc, rows, count, i, index);
+    } else if constexpr (uses_lanes<Op>()) {
       using V = Vec<typename Op::Acc>;
       for (; i + kStrip * V::size <= n; i += kStrip * V::size) {
         step_strip<kStrip>(op, acc, rows, count, i);
@@ -383,7 +395,7 @@ void across(const Op& op, const Reduction& shape, const Loader<typename Op::Inpu
   using Input = typename Op::Input;
   constexpr int64_t kRows = group_size<Op>();
   // What takes rows together is given several to gather, too, as many as the second cache holds.
-  constexpr int64_t kGathered = HasRows<Op> ? std::min<int64_t>(kRows, 32) : 1;
+  constexpr int64_t kGathered = HasRows<Op> || HasStrip<Op> ? std::min<int64_t>(kRows, 32) : 1;
   // Apart by more than a power of two, which would put the same columns into one set of a cache.
   constexpr int64_t kApart = kRow + 64 / sizeof(Input);
   Input buffer[kGathered * kApart];

@@ -298,20 +298,34 @@ struct Arg {
     while (!is(x[first], value)) ++first;
     return {x[first], index + first};
   }
-  // By strips of columns: the best of the rows so far, and the number of its row as a lane, too.
-  static constexpr int64_t group = 64;
-  inline void rows(Acc* acc, const Input* const* x, int64_t count, int64_t n, int64_t index) const {
-    int64_t i = 0;
-    if constexpr (has_vec_v<Input>) {
-      constexpr int64_t kStrip = 8;
-      constexpr auto kLanes = static_cast<int64_t>(Vec<Input>::size);
-      for (; i + kStrip * kLanes <= n; i += kStrip * kLanes) {
-        strip<kStrip>(acc, x, count, i, index);
-      }
-      for (; i + kLanes <= n; i += kLanes) strip<1>(acc, x, count, i, index);
+  // The best of the rows so far stays in registers, and the number of its row as a lane, too.
+  static constexpr int64_t group = 64, strip_vectors = 8;
+  template <int64_t vectors>
+  void strip(Acc* acc, const Input* const* x, int64_t count, int64_t i, int64_t index) const {
+    using V = Vec<Input>;
+    V best[vectors], where[vectors];
+#pragma GCC unroll 8
+    for (int64_t k = 0; k < vectors; ++k) {
+      best[k] = V::load(x[0] + i + k * V::size);
+      where[k] = V(Input(0));
     }
-    for (; i < n; ++i) {
-      for (int64_t r = 0; r < count; ++r) acc[i] = step(acc[i], x[r][i], index + r);
+    for (int64_t r = 1; r < count; ++r) {
+      const V row(static_cast<Input>(r));
+#pragma GCC unroll 8
+      for (int64_t k = 0; k < vectors; ++k) {
+        const V value = V::load(x[r] + i + k * V::size);
+        const auto beaten = beats(value, best[k]);
+        best[k] = select(beaten, value, best[k]);
+        where[k] = select(beaten, row, where[k]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int64_t k = 0; k < vectors; ++k) {
+      for (int lane = 0; lane < V::size; ++lane) {
+        Acc& held = acc[i + k * V::size + lane];
+        const auto row = static_cast<int64_t>(Input(where[k][lane]));
+        held = combine(held, {Input(best[k][lane]), index + row});
+      }
     }
   }
   ALT_FN Two<Input, int64_t> project(Acc acc, int64_t) const { return {acc.value, acc.index}; }
@@ -344,35 +358,6 @@ struct Arg {
     }
     for (; i < n; ++i) value = best.combine(value, x[i]);
     return value;
-  }
-  // The columns from `i` on: the best of the rows, and which one it is of, stay in registers.
-  template <int64_t vectors>
-  void strip(Acc* acc, const Input* const* x, int64_t count, int64_t i, int64_t index) const {
-    using V = Vec<Input>;
-    V best[vectors], where[vectors];
-#pragma GCC unroll 8
-    for (int64_t k = 0; k < vectors; ++k) {
-      best[k] = V::load(x[0] + i + k * V::size);
-      where[k] = V(Input(0));
-    }
-    for (int64_t r = 1; r < count; ++r) {
-      const V row(static_cast<Input>(r));
-#pragma GCC unroll 8
-      for (int64_t k = 0; k < vectors; ++k) {
-        const V value = V::load(x[r] + i + k * V::size);
-        const auto beaten = beats(value, best[k]);
-        best[k] = select(beaten, value, best[k]);
-        where[k] = select(beaten, row, where[k]);
-      }
-    }
-#pragma GCC unroll 8
-    for (int64_t k = 0; k < vectors; ++k) {
-      for (int lane = 0; lane < V::size; ++lane) {
-        Acc& held = acc[i + k * V::size + lane];
-        const auto row = static_cast<int64_t>(Input(where[k][lane]));
-        held = combine(held, {Input(best[k][lane]), index + row});
-      }
-    }
   }
 };
 
