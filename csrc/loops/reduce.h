@@ -40,6 +40,7 @@
 #include <c10/util/SmallVector.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 #include <vector>
 
@@ -56,14 +57,15 @@ namespace alt {
 
 namespace reduce {
 
-inline constexpr int64_t kBlock = 4096;      // elements of a contiguous run at once: 16 KiB
-inline constexpr int64_t kChains = 8;        // vectors of sums of a run
-inline constexpr int64_t kStrip = 16;        // vectors of sums of rows: a KiB in its order
-inline constexpr int64_t kGather = 512;      // elements gathered at once
-inline constexpr int64_t kGroup = 16;        // rows stepped one by one between combinations
-inline constexpr int64_t kChunk = 1 << 16;   // elements of a unit of parallel work
-inline constexpr int64_t kSerial = 1 << 15;  // elements that are not worth a second thread
-inline constexpr int64_t kShortRun = 16;     // runs below this are better walked across
+inline constexpr int64_t kBlock = 4096;          // elements of a contiguous run at once: 16 KiB
+inline constexpr int64_t kChains = 8;            // vectors of sums of a run
+inline constexpr int64_t kStreams = 8;           // rows that are read at once
+inline constexpr int64_t kGather = 512;          // elements gathered at once
+inline constexpr int64_t kGroup = 16;            // rows stepped one by one between combinations
+inline constexpr int64_t kChunk = 1 << 16;       // elements of a unit of parallel work
+inline constexpr int64_t kSerial = 1 << 15;      // elements that are not worth a second thread
+inline constexpr int64_t kFromMemory = 1 << 20;  // elements that no second-level cache holds
+inline constexpr int64_t kShortRun = 16;         // runs below this are better walked across
 
 template <class Op>
 constexpr bool uses_lanes() {
@@ -94,6 +96,26 @@ constexpr int64_t group_size() {
   } else {
     return kGroup;
   }
+}
+
+template <class Op>
+concept HasRows = requires(const Op& op, typename Op::Acc* acc,
+                           const typename Op::Input* const* x) { op.rows(acc, x, 1, 1, 0); };
+
+template <class Op>
+concept HasStrip = has_vec_v<typename Op::Input> && requires { Op::strip_vectors; };
+
+template <class Op>
+constexpr bool takes_rows() {
+  return HasRows<Op> || HasStrip<Op>;
+}
+
+/// Outputs of a row at once, where `elements` are reduced. From memory whole pages are read, where
+/// rows are streams (step_streams); narrower rows are more, for more threads.
+template <class Op>
+int64_t row_width(int64_t elements) {
+  const bool from_memory = elements >= kFromMemory && uses_lanes<Op>() && !takes_rows<Op>();
+  return from_memory ? kRow : kRow / 2;
 }
 
 template <class Op>
@@ -261,37 +283,27 @@ typename Op::Acc block(const Op& op, const T* x, int64_t n, int64_t index) {
   }
 }
 
-template <class Op>
-concept HasRows = requires(const Op& op, typename Op::Acc* acc,
-                           const typename Op::Input* const* x) { op.rows(acc, x, 1, 1, 0); };
-
-template <class Op>
-concept HasStrip = has_vec_v<typename Op::Input> && requires { Op::strip_vectors; };
-
-/// The elements from `i` on of `count` rows, as many as `vectors` hold, into accumulators that stay
-/// in registers meanwhile.
-template <int64_t vectors, class Op>
-void step_strip(const Op& op, typename Op::Acc* acc, const typename Op::Input* const* rows,
-                int64_t count, int64_t i) {
+/// The first elements of `count` rows, as many as whole vectors hold, into a row of accumulators.
+/// Each row is read from end to end, so that the hardware fetches all of them ahead: strips whose
+/// sums stay in registers while they go down many rows reach two thirds of the bandwidth.
+template <int64_t count, class Op, class T>
+void step_streams(const Op& op, typename Op::Acc* acc, const T* const* rows, int64_t n) {
   using V = Vec<typename Op::Acc>;
-  V sum[vectors];
-#pragma GCC unroll 16
-  for (int64_t k = 0; k < vectors; ++k) sum[k] = V::load(acc + i + k * V::size);
-  for (int64_t r = 0; r < count; ++r) {
-    const typename Op::Input* row = rows[r] + i;
-#pragma GCC unroll 16
-    for (int64_t k = 0; k < vectors; ++k) {
-      sum[k] = op.step(sum[k], V::load(row + k * V::size), 0);
-    }
+  std::array<const T*, count> row;
+  std::copy_n(rows, count, row.begin());
+  for (int64_t i = 0; i + V::size <= n; i += V::size) {
+    V sum = V::load(acc + i);
+#pragma GCC unroll 8
+    for (int64_t r = 0; r < count; ++r) sum = op.step(sum, read_widened(row[r] + i), 0);
+    sum.store(acc + i);
   }
-#pragma GCC unroll 16
-  for (int64_t k = 0; k < vectors; ++k) sum[k].store(acc + i + k * V::size);
 }
 
-/// `count` rows of `n` elements, the first of them the index-th, into a row of accumulators.
-template <class Op>
-void step_rows(const Op& op, typename Op::Acc* acc, const typename Op::Input* const* rows,
-               int64_t count, int64_t n, int64_t index) {
+/// `count` rows of `n` elements, the first of them the index-th, into a row of accumulators. They
+/// are Inputs, or of a half type that lanes widen.
+template <class Op, class T>
+void step_rows(const Op& op, typename Op::Acc* acc, const T* const* rows, int64_t count, int64_t n,
+               int64_t index) {
   if constexpr (HasRows<Op>) {
     op.rows(acc, rows, count, n, index);
   } else {
@@ -304,15 +316,16 @@ void step_rows(const Op& op, typename Op::Acc* acc, const typename Op::Input* co
       }
       for (; i + kLanes <= n; i += kLanes) op.template strip<1>(acc, rows, count, i, index);
     } else if constexpr (uses_lanes<Op>()) {
-      using V = Vec<typename Op::Acc>;
-      for (; i + kStrip * V::size <= n; i += kStrip * V::size) {
-        step_strip<kStrip>(op, acc, rows, count, i);
-      }
-      for (; i + V::size <= n; i += V::size) step_strip<1>(op, acc, rows, count, i);
+      int64_t r = 0;
+      for (; r + kStreams <= count; r += kStreams) step_streams<kStreams>(op, acc, rows + r, n);
+      for (; r < count; ++r) step_streams<1>(op, acc, rows + r, n);
+      i = n - n % Vec<typename Op::Acc>::size;
     }
     if (i == n) return;
     for (int64_t r = 0; r < count; ++r) {
-      for (int64_t k = i; k < n; ++k) acc[k] = op.step(acc[k], rows[r][k], index + r);
+      for (int64_t k = i; k < n; ++k) {
+        acc[k] = op.step(acc[k], static_cast<typename Op::Input>(rows[r][k]), index + r);
+      }
     }
   }
 }
@@ -395,22 +408,29 @@ void across(const Op& op, const Reduction& shape, const Loader<typename Op::Inpu
   using Input = typename Op::Input;
   constexpr int64_t kRows = group_size<Op>();
   // What takes rows together is given several to gather, too, as many as the second cache holds.
-  constexpr int64_t kGathered = HasRows<Op> || HasStrip<Op> ? std::min<int64_t>(kRows, 32) : 1;
+  constexpr int64_t kGathered = takes_rows<Op>() ? std::min<int64_t>(kRows, 32) : 1;
   // Apart by more than a power of two, which would put the same columns into one set of a cache.
   constexpr int64_t kApart = kRow + 64 / sizeof(Input);
   Input buffer[kGathered * kApart];
   Cursor cursor(shape, base, begin);
   const int64_t stride = shape.kept[0].in;
-  const bool direct = load.same_dtype && stride == sizeof(Input);
-  auto step_group = [&](int64_t from, int64_t to) {
-    const Input* rows[kRows];
-    if (direct) {
-      for (int64_t r = 0; r < to - from; ++r, cursor.advance(1)) {
-        rows[r] = reinterpret_cast<const Input*>(cursor.at());
-      }
-      step_rows(op, row, rows, to - from, width, from);
-      return;
+  const bool contiguous = stride == load.element_size;
+  auto step_as_they_lie = [&]<class T>(int64_t from, int64_t to, T) {
+    const T* rows[kRows];
+    for (int64_t r = 0; r < to - from; ++r, cursor.advance(1)) {
+      rows[r] = reinterpret_cast<const T*>(cursor.at());
     }
+    step_rows(op, row, rows, to - from, width, from);
+  };
+  auto step_group = [&](int64_t from, int64_t to) {
+    if (contiguous && load.same_dtype) return step_as_they_lie(from, to, Input{});
+    if constexpr (widens_halves<Op>() && !takes_rows<Op>()) {
+      if (contiguous && load.dtype == at::kHalf) return step_as_they_lie(from, to, at::Half{});
+      if (contiguous && load.dtype == at::kBFloat16) {
+        return step_as_they_lie(from, to, at::BFloat16{});
+      }
+    }
+    const Input* rows[kGathered];
     for (int64_t position = from; position < to; position += kGathered) {
       const int64_t count = std::min(kGathered, to - position);
       for (int64_t r = 0; r < count; ++r, cursor.advance(1)) {
@@ -457,7 +477,9 @@ void run_reduction(const Reduction& shape, const Op& op, const cuda::ReductionKe
   const Loader<typename Op::Input> load(shape, special);
   const Storer<Op> storer(shape);
   const bool is_across = walks_across(shape);
-  const int64_t width = is_across ? kRow : std::clamp<int64_t>(kSerial / shape.count, 1, kRow);
+  const int64_t work = shape.count * shape.outputs;
+  const int64_t width =
+      is_across ? row_width<Op>(work) : std::clamp<int64_t>(kSerial / shape.count, 1, kRow);
   const Rows rows(shape, width);
   const int64_t chunk =
       is_across ? std::max<int64_t>(group_size<Op>(), kChunk / rows.width) : kChunk;
@@ -502,7 +524,6 @@ void run_reduction(const Reduction& shape, const Op& op, const cuda::ReductionKe
     }
   };
 
-  const int64_t work = shape.count * shape.outputs;
   if (work <= kSerial) {
     whole_rows(0, rows.count);
   } else if (chunks == 1 || rows.count >= 4 * num_threads()) {

@@ -53,7 +53,7 @@ struct Reduction {
 
 namespace reduce {
 
-inline constexpr int64_t kRow = 512;  // outputs at once
+inline constexpr int64_t kRow = 1024;  // outputs at once, at most
 
 /// A position in the reduced dimensions, moved forward in runs along the nearest one.
 class Cursor {
