@@ -62,16 +62,22 @@ struct LogSumExp {
     return folded(joined(joined(chain[0], chain[1]), joined(chain[2], chain[3])));
   }
 
-  static constexpr int64_t group = 64, strip_vectors = 4;
-  template <int64_t vectors>
-  void strip(Acc* acc, const T* const* x, int64_t count, int64_t i, int64_t) const {
-    Part<V> parts[vectors];
-    for (int64_t k = 0; k < vectors; ++k) parts[k] = {V::load(x[0] + i + k * V::size), V(T(1))};
-    for (int64_t r = 1; r < count; ++r) {
-#pragma GCC unroll 4
-      for (int64_t k = 0; k < vectors; ++k) add(parts[k], x[r] + i + k * V::size);
+  static constexpr int64_t group = 256;
+  template <class Lanes>
+  Part<Lanes> columns() const {
+    return {Lanes(identity().largest), Lanes(T(0))};
+  }
+  void step(Part<V>& held, V x, int64_t) const { held = joined<V>(held, {x, V(T(1))}); }
+  void merge(Acc* acc, const Part<V>& held, int64_t, int64_t) const {
+    alignas(64) T largest[V::size], sum[V::size];
+    for (int lane = 0; lane < V::size; ++lane) {
+      largest[lane] = acc[lane].largest;
+      sum[lane] = acc[lane].sum;
     }
-    for (int64_t k = 0; k < vectors; ++k) merge(acc + i + k * V::size, parts[k]);
+    const Part<V> both = joined<V>({V::load(largest), V::load(sum)}, held);
+    both.largest.store(largest);
+    both.sum.store(sum);
+    for (int lane = 0; lane < V::size; ++lane) acc[lane] = {largest[lane], sum[lane]};
   }
 
  private:
@@ -80,18 +86,6 @@ struct LogSumExp {
   static Acc folded(Part<V> part) {
     const T largest = reduce_max(part.largest);
     return {largest, reduce_add(joined<V>(part, {V(largest), V(T(0))}).sum)};
-  }
-
-  static void merge(Acc* held, Part<V> part) {
-    alignas(64) T largest[V::size], sum[V::size];
-    for (int lane = 0; lane < V::size; ++lane) {
-      largest[lane] = held[lane].largest;
-      sum[lane] = held[lane].sum;
-    }
-    part = joined<V>({V::load(largest), V::load(sum)}, part);
-    part.largest.store(largest);
-    part.sum.store(sum);
-    for (int lane = 0; lane < V::size; ++lane) held[lane] = {largest[lane], sum[lane]};
   }
 };
 

@@ -69,6 +69,17 @@ inline Vec<float> read_widened(const c10::Half* from) {
 #endif
 }
 
+/// A vector of To, from memory of what it widens from: of a half type for float, of float for
+/// double.
+template <class To, class T>
+Vec<To> read_as(const T* from) {
+  if constexpr (std::is_same_v<To, double>) {
+    return read_doubles(from);
+  } else {
+    return read_widened(from);
+  }
+}
+
 /// Lanes as the half type: rounded to nearest even, as a scalar's conversion does.
 inline void write_narrowed(Vec<float> value, c10::BFloat16* to) {
 #if defined(__AVX512F__)

@@ -12,12 +12,12 @@
 //
 // An operator whose Acc is its Input and whose functions take Vec<T> as well says
 // `static constexpr bool lanes = true`. One that knows better how to reduce a contiguous run has
-// `Acc block(const Input*, int64_t n, int64_t index) const`, or a group of rows,
-// `void rows(Acc*, const Input* const* rows, int64_t count, int64_t n, int64_t index) const`, or of
-// rows the columns from i on, as many as so many vectors hold, at most `strip_vectors` of them,
-// `void strip<vectors>(Acc*, const Input* const* rows, int64_t count, int64_t i, int64_t index)
-// const`, and may say in `group` how many at most. `static constexpr bool ordered = true`: elements
-// come in order, and combining rounds nothing.
+// `Acc block(const Input*, int64_t n, int64_t index) const`. One whose Acc is more than a number
+// says how a vector of columns goes down a group of rows: `Columns<V> columns() const` to begin
+// with, `void step(Columns<V>&, V x, int64_t row) const`, and `void merge(Acc*, const Columns<V>&,
+// int64_t count, int64_t index) const` into the accumulators of its lanes, where the group is of
+// `count` rows, the first of them the index-th. `group` says how many at most. `static constexpr
+// bool ordered = true`: elements come in order, and combining rounds nothing.
 //
 // Order of summation, the same for every thread count and every split, so results are reproducible:
 //   the reduced extent is cut in chunks of a size that only the shape decides, a chunk in blocks of
@@ -81,13 +81,6 @@ constexpr bool is_ordered() {
   return requires { Op::ordered; };
 }
 
-/// Whether runs of a half type are reduced as they lie, not gathered and cast first.
-template <class Op>
-constexpr bool widens_halves() {
-  return uses_lanes<Op>() && std::is_same_v<typename Op::Input, float> &&
-         std::is_same_v<typename Op::Acc, float>;
-}
-
 /// Rows of outputs between combinations.
 template <class Op>
 constexpr int64_t group_size() {
@@ -99,27 +92,61 @@ constexpr int64_t group_size() {
 }
 
 template <class Op>
-concept HasRows = requires(const Op& op, typename Op::Acc* acc,
-                           const typename Op::Input* const* x) { op.rows(acc, x, 1, 1, 0); };
+concept HasColumns = has_vec_v<typename Op::Input> &&
+                     requires(const Op& op) { op.template columns<Vec<typename Op::Input>>(); };
 
+/// Outputs of a row at once, at most, and where `elements` are reduced. From memory whole pages are
+/// read, where rows are streams (step_streams); narrower rows are more, for more threads.
 template <class Op>
-concept HasStrip = has_vec_v<typename Op::Input> && requires { Op::strip_vectors; };
-
-template <class Op>
-constexpr bool takes_rows() {
-  return HasRows<Op> || HasStrip<Op>;
+constexpr int64_t widest_row() {
+  return uses_lanes<Op>() || HasColumns<Op> ? kRow : kRow / 2;
 }
-
-/// Outputs of a row at once, where `elements` are reduced. From memory whole pages are read, where
-/// rows are streams (step_streams); narrower rows are more, for more threads.
 template <class Op>
 int64_t row_width(int64_t elements) {
-  const bool from_memory = elements >= kFromMemory && uses_lanes<Op>() && !takes_rows<Op>();
-  return from_memory ? kRow : kRow / 2;
+  return elements >= kFromMemory ? widest_row<Op>() : kRow / 2;
 }
 
+/// Whether block() takes elements of T.
+template <class Op, class T>
+concept HasBlockOf = requires(const Op& op, const T* x) { op.block(x, 1, 0); };
+
 template <class Op>
-concept HasBlock = requires(const Op& op, const typename Op::Input* x) { op.block(x, 1, 0); };
+concept HasBlock = HasBlockOf<Op, typename Op::Input>;
+
+enum class Walk { kAlong, kAcross };
+
+/// Whether an operator takes contiguous elements of T: its Inputs, or what lanes widen to them.
+template <class Op, Walk walk, class T>
+constexpr bool takes() {
+  using Input = typename Op::Input;
+  if constexpr (std::is_same_v<T, Input>) return true;
+  const bool widens = std::is_same_v<Input, float>
+                          ? std::is_same_v<T, at::Half> || std::is_same_v<T, at::BFloat16>
+                          : std::is_same_v<Input, double> && std::is_same_v<T, float>;
+  if constexpr (walk == Walk::kAcross && HasColumns<Op>) return widens;
+  if constexpr (walk == Walk::kAlong && HasBlock<Op>) return widens && HasBlockOf<Op, T>;
+  return widens && uses_lanes<Op>() && std::is_same_v<Input, typename Op::Acc>;
+}
+
+/// Calls body(T{}), where elements in memory are T and the operator takes them so; else returns
+/// false.
+template <class Op, Walk walk, class Body>
+bool as_they_are(const Loader<typename Op::Input>& load, Body&& body) {
+  const auto as = [&]<class T>(T zero) {
+    if constexpr (takes<Op, walk, T>()) {
+      if (load.dtype != c10::CppTypeToScalarType<T>::value) return false;
+      body(zero);
+      return true;
+    } else {
+      return false;
+    }
+  };
+  if (load.same_dtype) {
+    body(typename Op::Input{});
+    return true;
+  }
+  return as(float{}) || as(at::Half{}) || as(at::BFloat16{});
+}
 
 /// Elements of a contiguous run that block() takes at once.
 template <class Op>
@@ -214,7 +241,7 @@ class Chains {
     for (; i + kChains * V::size <= n; i += kChains * V::size) {
 #pragma GCC unroll 8
       for (int64_t k = 0; k < kChains; ++k) {
-        sums_[k] = op_.step(sums_[k], read_widened(x + i + k * V::size), 0);
+        sums_[k] = op_.step(sums_[k], read_as<typename Op::Acc>(x + i + k * V::size), 0);
       }
     }
     return i;
@@ -222,7 +249,7 @@ class Chains {
   /// One vector.
   template <class T>
   [[gnu::always_inline]] void step(const T* x) {
-    sums_[0] = op_.step(sums_[0], read_widened(x), 0);
+    sums_[0] = op_.step(sums_[0], read_as<typename Op::Acc>(x), 0);
   }
   [[gnu::always_inline]] void combine(const Chains& other) {
 #pragma GCC unroll 8
@@ -238,11 +265,11 @@ class Chains {
   V sums_[kChains];
 };
 
-/// Contiguous elements to one accumulator. They are Inputs, or of a half type that lanes widen.
+/// Contiguous elements to one accumulator.
 template <class Op, class T>
 typename Op::Acc block(const Op& op, const T* x, int64_t n, int64_t index) {
   using Acc = typename Op::Acc;
-  static_assert(std::is_same_v<T, typename Op::Input> || widens_halves<Op>());
+  static_assert(takes<Op, Walk::kAlong, T>());
   if constexpr (HasBlock<Op>) {
     return op.block(x, n, index);
   } else if constexpr (uses_lanes<Op>()) {
@@ -294,61 +321,85 @@ void step_streams(const Op& op, typename Op::Acc* acc, const T* const* rows, int
   for (int64_t i = 0; i + V::size <= n; i += V::size) {
     V sum = V::load(acc + i);
 #pragma GCC unroll 8
-    for (int64_t r = 0; r < count; ++r) sum = op.step(sum, read_widened(row[r] + i), 0);
+    for (int64_t r = 0; r < count; ++r)
+      sum = op.step(sum, read_as<typename Op::Acc>(row[r] + i), 0);
     sum.store(acc + i);
   }
 }
 
-/// `count` rows of `n` elements, the first of them the index-th, into a row of accumulators. They
-/// are Inputs, or of a half type that lanes widen.
+/// As step_streams, a group of `count` rows, of which the index-th is the first.
+template <class Op, class T>
+void step_columns(const Op& op, typename Op::Acc* acc, const T* const* rows, int64_t count,
+                  int64_t n, int64_t index) {
+  using V = Vec<typename Op::Input>;
+  using Columns = decltype(op.template columns<V>());
+  Columns held[widest_row<Op>() / V::size];
+  const int64_t vectors = n / V::size;
+  std::fill_n(held, vectors, op.template columns<V>());
+  const auto stream = [&]<int64_t streams>(int64_t first) {
+    std::array<const T*, streams> row;
+    std::copy_n(rows + first, streams, row.begin());
+    const auto step = [&]<int64_t together>(int64_t i) {
+      std::array<Columns, together> columns;
+      std::copy_n(held + i, together, columns.begin());
+#pragma GCC unroll 8
+      for (int64_t r = 0; r < streams; ++r) {
+#pragma GCC unroll 2
+        for (int64_t k = 0; k < together; ++k) {
+          const auto x = read_as<typename Op::Input>(row[r] + (i + k) * V::size);
+          op.step(columns[k], x, first + r);
+        }
+      }
+      std::copy_n(columns.begin(), together, held + i);
+    };
+    // Two vectors together: the processor takes one's steps while it waits for the other's.
+    int64_t i = 0;
+    for (; i + 2 <= vectors; i += 2) step.template operator()<2>(i);
+    if (i < vectors) step.template operator()<1>(i);
+  };
+  int64_t r = 0;
+  for (; r + kStreams <= count; r += kStreams) stream.template operator()<kStreams>(r);
+  for (; r < count; ++r) stream.template operator()<1>(r);
+  for (int64_t i = 0; i < vectors; ++i) op.merge(acc + i * V::size, held[i], count, index);
+}
+
+/// `count` rows of `n` elements, the first of them the index-th, into a row of accumulators.
 template <class Op, class T>
 void step_rows(const Op& op, typename Op::Acc* acc, const T* const* rows, int64_t count, int64_t n,
                int64_t index) {
-  if constexpr (HasRows<Op>) {
-    op.rows(acc, rows, count, n, index);
-  } else {
-    int64_t i = 0;
-    if constexpr (HasStrip<Op>) {
-      constexpr auto kLanes = static_cast<int64_t>(Vec<typename Op::Input>::size);
-      constexpr int64_t kVectors = Op::strip_vectors;
-      for (; i + kVectors * kLanes <= n; i += kVectors * kLanes) {
-        op.template strip<kVectors>(acc, rows, count, i, index);
-      }
-      for (; i + kLanes <= n; i += kLanes) op.template strip<1>(acc, rows, count, i, index);
-    } else if constexpr (uses_lanes<Op>()) {
-      int64_t r = 0;
-      for (; r + kStreams <= count; r += kStreams) step_streams<kStreams>(op, acc, rows + r, n);
-      for (; r < count; ++r) step_streams<1>(op, acc, rows + r, n);
-      i = n - n % Vec<typename Op::Acc>::size;
-    }
-    if (i == n) return;
-    for (int64_t r = 0; r < count; ++r) {
-      for (int64_t k = i; k < n; ++k) {
-        acc[k] = op.step(acc[k], static_cast<typename Op::Input>(rows[r][k]), index + r);
-      }
+  static_assert(takes<Op, Walk::kAcross, T>());
+  int64_t i = 0;
+  if constexpr (HasColumns<Op>) {
+    step_columns(op, acc, rows, count, n, index);
+    i = n - n % Vec<typename Op::Input>::size;
+  } else if constexpr (uses_lanes<Op>()) {
+    int64_t r = 0;
+    for (; r + kStreams <= count; r += kStreams) step_streams<kStreams>(op, acc, rows + r, n);
+    for (; r < count; ++r) step_streams<1>(op, acc, rows + r, n);
+    i = n - n % Vec<typename Op::Acc>::size;
+  }
+  if (i == n) return;
+  for (int64_t r = 0; r < count; ++r) {
+    for (int64_t k = i; k < n; ++k) {
+      acc[k] = op.step(acc[k], static_cast<typename Op::Input>(rows[r][k]), index + r);
     }
   }
 }
 
-/// A run as it lies in memory: `load` says that it may be taken so.
+/// A run as it lies in memory, where lies_in_runs().
 template <class Op>
 typename Op::Acc block_as_it_lies(const Op& op, const Loader<typename Op::Input>& load,
                                   const char* x, int64_t n, int64_t index) {
-  if constexpr (widens_halves<Op>()) {
-    if (load.dtype == at::kBFloat16) {
-      return block(op, reinterpret_cast<const at::BFloat16*>(x), n, index);
-    }
-    if (load.dtype == at::kHalf) {
-      return block(op, reinterpret_cast<const at::Half*>(x), n, index);
-    }
-  }
-  return block(op, reinterpret_cast<const typename Op::Input*>(x), n, index);
+  typename Op::Acc result = op.identity();
+  as_they_are<Op, Walk::kAlong>(
+      load, [&]<class T>(T) { result = block(op, reinterpret_cast<const T*>(x), n, index); });
+  return result;
 }
 
 /// Whether elements that are reduced are neighbours in memory that need no gathering.
 template <class Op>
 bool lies_in_runs(const Reduction& shape, const Loader<typename Op::Input>& load) {
-  return (load.same_dtype || (widens_halves<Op>() && load.is_half())) &&
+  return as_they_are<Op, Walk::kAlong>(load, [](auto) {}) &&
          (shape.reduced.empty() || shape.reduced[0].in == load.element_size);
 }
 
@@ -407,29 +458,23 @@ void across(const Op& op, const Reduction& shape, const Loader<typename Op::Inpu
             const char* base, int64_t width, int64_t begin, int64_t end, typename Op::Acc* row) {
   using Input = typename Op::Input;
   constexpr int64_t kRows = group_size<Op>();
-  // What takes rows together is given several to gather, too, as many as the second cache holds.
-  constexpr int64_t kGathered = takes_rows<Op>() ? std::min<int64_t>(kRows, 32) : 1;
+  // What merges a group of rows at its end is given several to gather, too, as many as the second
+  // cache holds.
+  constexpr int64_t kGathered = HasColumns<Op> ? std::min<int64_t>(kRows, 32) : 1;
   // Apart by more than a power of two, which would put the same columns into one set of a cache.
-  constexpr int64_t kApart = kRow + 64 / sizeof(Input);
+  constexpr int64_t kApart = widest_row<Op>() + 64 / sizeof(Input);
   Input buffer[kGathered * kApart];
   Cursor cursor(shape, base, begin);
   const int64_t stride = shape.kept[0].in;
-  const bool contiguous = stride == load.element_size;
-  auto step_as_they_lie = [&]<class T>(int64_t from, int64_t to, T) {
-    const T* rows[kRows];
-    for (int64_t r = 0; r < to - from; ++r, cursor.advance(1)) {
-      rows[r] = reinterpret_cast<const T*>(cursor.at());
-    }
-    step_rows(op, row, rows, to - from, width, from);
-  };
   auto step_group = [&](int64_t from, int64_t to) {
-    if (contiguous && load.same_dtype) return step_as_they_lie(from, to, Input{});
-    if constexpr (widens_halves<Op>() && !takes_rows<Op>()) {
-      if (contiguous && load.dtype == at::kHalf) return step_as_they_lie(from, to, at::Half{});
-      if (contiguous && load.dtype == at::kBFloat16) {
-        return step_as_they_lie(from, to, at::BFloat16{});
+    const auto as_they_lie = [&]<class T>(T) {
+      const T* rows[kRows];
+      for (int64_t r = 0; r < to - from; ++r, cursor.advance(1)) {
+        rows[r] = reinterpret_cast<const T*>(cursor.at());
       }
-    }
+      step_rows(op, row, rows, to - from, width, from);
+    };
+    if (stride == load.element_size && as_they_are<Op, Walk::kAcross>(load, as_they_lie)) return;
     const Input* rows[kGathered];
     for (int64_t position = from; position < to; position += kGathered) {
       const int64_t count = std::min(kGathered, to - position);

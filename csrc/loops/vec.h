@@ -156,6 +156,21 @@ Vec<T> select(Mask<T> condition, Vec<T> a, Vec<T> b) {
   return condition.bits ? a.native : b.native;
 }
 
+/// A vector of doubles from memory, of floats too.
+inline Vec<double> read_doubles(const double* from) {
+  return Vec<double>::load(from);
+}
+inline Vec<double> read_doubles(const float* from) {
+#if defined(__AVX512F__)
+  // maskz: g++ 12 warns of the undefined operand inside the other.
+  return Vec<double>(_mm512_maskz_cvtps_pd(0xff, _mm256_loadu_ps(from)));
+#else
+  alignas(kVectorBytes) double wide[Vec<double>::size];
+  for (int i = 0; i < Vec<double>::size; ++i) wide[i] = from[i];
+  return Vec<double>::load(wide);
+#endif
+}
+
 /// Whether any lane is true.
 template <class T>
 bool any(Mask<T> mask) {

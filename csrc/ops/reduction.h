@@ -194,7 +194,19 @@ struct Moments {
   int64_t count;
 };
 
-// Blocks by two passes, joined by Chan's rule. In double for every dtype, as stock has it.
+/// 1 / n for n from 1 on: a division would take as long as all else that a row costs.
+template <int64_t count>
+struct Reciprocals {
+  double of[count + 1] = {};
+  constexpr Reciprocals() {
+    for (int64_t n = 1; n <= count; ++n) of[n] = 1.0 / static_cast<double>(n);
+  }
+};
+template <int64_t count>
+inline constexpr Reciprocals<count> kReciprocals{};
+
+// Blocks by two passes, groups of rows by Welford's recurrence; both joined by Chan's rule. In
+// double for every dtype, as stock has it.
 struct Variance {
   using Input = double;
   using Acc = Moments;
@@ -217,15 +229,22 @@ struct Variance {
     return {a.mean + delta * share,
             a.squares + b.squares + delta * delta * static_cast<double>(a.count) * share, count};
   }
-  // A template for CUDA's sake, which has no lanes and never asks for it.
-  template <class V = Vec<double>>
-  inline Moments block(const double* x, int64_t n, int64_t) const {
+  // Templates of V for CUDA's sake, which has no lanes and never asks for them.
+  template <class T, class V = Vec<double>>
+  inline Moments block(const T* x, int64_t n, int64_t) const {
     auto total = [&](auto&& term) {
-      V lanes(0.0);
+      constexpr int64_t kChains = 4;
+      V chain[kChains] = {V(0.0), V(0.0), V(0.0), V(0.0)};
       int64_t i = 0;
-      for (; i + V::size <= n; i += V::size) lanes += term(V::load(x + i));
-      double sum = reduce_add(lanes);
-      for (; i < n; ++i) sum += term(x[i]);
+      for (; i + kChains * V::size <= n; i += kChains * V::size) {
+#pragma GCC unroll 4
+        for (int64_t k = 0; k < kChains; ++k) {
+          chain[k] += term(read_doubles(x + i + k * V::size));
+        }
+      }
+      for (; i + V::size <= n; i += V::size) chain[0] += term(read_doubles(x + i));
+      double sum = reduce_add((chain[0] + chain[1]) + (chain[2] + chain[3]));
+      for (; i < n; ++i) sum += term(static_cast<double>(x[i]));
       return sum;
     };
     const double mean = total([](auto v) { return v; }) / static_cast<double>(n);
@@ -235,22 +254,25 @@ struct Variance {
     });
     return {mean, squares, n};
   }
-  // The same two passes over some rows, a vector of columns at a time.
-  static constexpr int64_t group = 32;
-  template <class V = Vec<double>>
-  inline void rows(Moments* acc, const double* const* x, int64_t count, int64_t n, int64_t) const {
-    for (int64_t i = 0; i < n; i += V::size) {
-      const int some = static_cast<int>(n - i < V::size ? n - i : V::size);
-      V mean(0.0), squares(0.0);
-      for (int64_t r = 0; r < count; ++r) mean += V::load(x[r] + i, some);
-      mean /= V(static_cast<double>(count));
-      for (int64_t r = 0; r < count; ++r) {
-        const V delta = V::load(x[r] + i, some) - mean;
-        squares += delta * delta;
-      }
-      for (int k = 0; k < some; ++k) {
-        acc[i + k] = combine(acc[i + k], {mean[k], squares[k], count});
-      }
+  static constexpr int64_t group = 256;
+  template <class V>
+  struct Columns {
+    V mean, squares;
+  };
+  template <class V>
+  Columns<V> columns() const {
+    return {V(0.0), V(0.0)};
+  }
+  template <class V>
+  inline void step(Columns<V>& held, V x, int64_t row) const {
+    const V delta = x - held.mean;
+    held.mean = fma(delta, V(kReciprocals<group>.of[row + 1]), held.mean);
+    held.squares = fma(delta, x - held.mean, held.squares);
+  }
+  template <class V>
+  inline void merge(Moments* acc, const Columns<V>& held, int64_t count, int64_t) const {
+    for (int k = 0; k < V::size; ++k) {
+      acc[k] = combine(acc[k], {held.mean[k], held.squares[k], count});
     }
   }
   ALT_FN Two<double, double> project(Moments acc, int64_t) const {
@@ -298,34 +320,26 @@ struct Arg {
     while (!is(x[first], value)) ++first;
     return {x[first], index + first};
   }
-  // The best of the rows so far stays in registers, and the number of its row as a lane, too.
-  static constexpr int64_t group = 64, strip_vectors = 8;
-  template <int64_t vectors>
-  void strip(Acc* acc, const Input* const* x, int64_t count, int64_t i, int64_t index) const {
-    using V = Vec<Input>;
-    V best[vectors], where[vectors];
-#pragma GCC unroll 8
-    for (int64_t k = 0; k < vectors; ++k) {
-      best[k] = V::load(x[0] + i + k * V::size);
-      where[k] = V(Input(0));
-    }
-    for (int64_t r = 1; r < count; ++r) {
-      const V row(static_cast<Input>(r));
-#pragma GCC unroll 8
-      for (int64_t k = 0; k < vectors; ++k) {
-        const V value = V::load(x[r] + i + k * V::size);
-        const auto beaten = beats(value, best[k]);
-        best[k] = select(beaten, value, best[k]);
-        where[k] = select(beaten, row, where[k]);
-      }
-    }
-#pragma GCC unroll 8
-    for (int64_t k = 0; k < vectors; ++k) {
-      for (int lane = 0; lane < V::size; ++lane) {
-        Acc& held = acc[i + k * V::size + lane];
-        const auto row = static_cast<int64_t>(Input(where[k][lane]));
-        held = combine(held, {Input(best[k][lane]), index + row});
-      }
+  // The best of a group's rows, and the number of its row as a lane, too.
+  static constexpr int64_t group = 256;
+  template <class V>
+  struct Columns {
+    V best, row;
+  };
+  template <class V>
+  Columns<V> columns() const {
+    return {V(Best().identity()), V(Input(0))};
+  }
+  template <class V>
+  inline void step(Columns<V>& held, V x, int64_t row) const {
+    const auto beaten = beats(x, held.best);
+    held = {select(beaten, x, held.best), select(beaten, V(static_cast<Input>(row)), held.row)};
+  }
+  template <class V>
+  inline void merge(Acc* acc, const Columns<V>& held, int64_t, int64_t index) const {
+    for (int k = 0; k < V::size; ++k) {
+      const auto row = static_cast<int64_t>(Input(held.row[k]));
+      acc[k] = combine(acc[k], {Input(held.best[k]), index + row});
     }
   }
   ALT_FN Two<Input, int64_t> project(Acc acc, int64_t) const { return {acc.value, acc.index}; }
