@@ -243,7 +243,7 @@ def test_equal() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64])
-@pytest.mark.parametrize("rows", [1, 63, 64, 65, 300])
+@pytest.mark.parametrize("rows", [1, 63, 255, 256, 257, 600])
 def test_the_first_of_the_best_of_columns(rows: int, dtype: torch.dtype) -> None:
     torch.manual_seed(rows)
     for columns in (5, 16, 127, 128, 129, 600):
@@ -256,6 +256,22 @@ def test_the_first_of_the_best_of_columns(rows: int, dtype: torch.dtype) -> None
             torch.testing.assert_close(
                 best(x.to("alt"), 0).cpu(), best(x, 0), rtol=0, atol=0, equal_nan=True
             )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("columns", [64, 130, 256, 512, 1100])
+def test_columns_that_no_cache_holds(columns: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(columns)
+    rows = 40_000_000 // (columns * dtype.itemsize)
+    x = torch.randn(rows, columns).to(dtype)
+    ours, exact = x.to("alt"), x.double()
+    tolerance = {"rtol": 4 * torch.finfo(dtype).eps, "atol": 1e-9 if dtype.itemsize == 8 else 2e-3}
+    for name in ("sum", "var", "std", "logsumexp"):
+        reduce = getattr(torch, name)
+        torch.testing.assert_close(reduce(ours, 0).cpu().double(), reduce(exact, 0), **tolerance)
+    for name in ("amax", "amin", "argmax", "argmin"):
+        reduce = getattr(torch, name)
+        assert torch.equal(reduce(ours, 0).cpu(), reduce(x, 0))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

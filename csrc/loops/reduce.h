@@ -49,6 +49,7 @@
 #include "loops/dtype.h"
 #include "loops/lanes.h"
 #include "loops/reduce_shape.h"
+#include "loops/stream.h"
 #include "loops/vec.h"
 #include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
@@ -57,15 +58,16 @@ namespace alt {
 
 namespace reduce {
 
-inline constexpr int64_t kBlock = 4096;          // elements of a contiguous run at once: 16 KiB
-inline constexpr int64_t kChains = 8;            // vectors of sums of a run
-inline constexpr int64_t kStreams = 8;           // rows that are read at once
-inline constexpr int64_t kGather = 512;          // elements gathered at once
-inline constexpr int64_t kGroup = 16;            // rows stepped one by one between combinations
-inline constexpr int64_t kChunk = 1 << 16;       // elements of a unit of parallel work
-inline constexpr int64_t kSerial = 1 << 15;      // elements that are not worth a second thread
-inline constexpr int64_t kFromMemory = 1 << 20;  // elements that no second-level cache holds
-inline constexpr int64_t kShortRun = 16;         // runs below this are better walked across
+inline constexpr int64_t kBlock = 4096;      // elements of a contiguous run at once: 16 KiB
+inline constexpr int64_t kChains = 8;        // vectors of sums of a run
+inline constexpr int64_t kStreams = 8;       // rows that are read at once
+inline constexpr int64_t kGather = 512;      // elements gathered at once
+inline constexpr int64_t kGroup = 16;        // rows stepped one by one between combinations
+inline constexpr int64_t kChunk = 1 << 16;   // elements of a unit of parallel work
+inline constexpr int64_t kSerial = 1 << 15;  // elements that are not worth a second thread
+inline constexpr int64_t kLarge = 1 << 20;   // elements that no second-level cache holds
+inline constexpr int64_t kShortRow = 2048;   // bytes of rows that are read one after another
+inline constexpr int64_t kShortRun = 16;     // runs below this are better walked across
 
 template <class Op>
 constexpr bool uses_lanes() {
@@ -95,7 +97,7 @@ template <class Op>
 concept HasColumns = has_vec_v<typename Op::Input> &&
                      requires(const Op& op) { op.template columns<Vec<typename Op::Input>>(); };
 
-/// Outputs of a row at once, at most, and where `elements` are reduced. From memory whole pages are
+/// Outputs of a row at once, at most, and where `elements` are reduced. Of many whole pages are
 /// read, where rows are streams (step_streams); narrower rows are more, for more threads.
 template <class Op>
 constexpr int64_t widest_row() {
@@ -103,7 +105,7 @@ constexpr int64_t widest_row() {
 }
 template <class Op>
 int64_t row_width(int64_t elements) {
-  return elements >= kFromMemory ? widest_row<Op>() : kRow / 2;
+  return elements >= kLarge ? widest_row<Op>() : kRow / 2;
 }
 
 /// Whether block() takes elements of T.
@@ -327,10 +329,38 @@ void step_streams(const Op& op, typename Op::Acc* acc, const T* const* rows, int
   }
 }
 
+/// Rows that are no longer than `vectors`, whose sums stay in registers.
+template <int64_t vectors, class Op, class T>
+void step_short_rows(const Op& op, typename Op::Acc* acc, const T* const* rows, int64_t count) {
+  using V = Vec<typename Op::Acc>;
+  V sum[vectors];
+#pragma GCC unroll 16
+  for (int64_t k = 0; k < vectors; ++k) sum[k] = V::load(acc + k * V::size);
+  for (int64_t r = 0; r < count; ++r) {
+#pragma GCC unroll 16
+    for (int64_t k = 0; k < vectors; ++k) {
+      sum[k] = op.step(sum[k], read_as<typename Op::Acc>(rows[r] + k * V::size), 0);
+    }
+  }
+#pragma GCC unroll 16
+  for (int64_t k = 0; k < vectors; ++k) sum[k].store(acc + k * V::size);
+}
+
+/// Short rows come from memory one after another: eight at once leave the hardware no direction.
+template <class Op, class T>
+void step_in_order(const Op& op, typename Op::Acc* acc, const T* const* rows, int64_t count,
+                   int64_t n) {
+  constexpr int64_t kLanes = Vec<typename Op::Acc>::size;
+  if (n == 16 * kLanes) return step_short_rows<16>(op, acc, rows, count);
+  if (n == 8 * kLanes) return step_short_rows<8>(op, acc, rows, count);
+  if (n == 4 * kLanes) return step_short_rows<4>(op, acc, rows, count);
+  for (int64_t r = 0; r < count; ++r) step_streams<1>(op, acc, rows + r, n);
+}
+
 /// As step_streams, a group of `count` rows, of which the index-th is the first.
 template <class Op, class T>
 void step_columns(const Op& op, typename Op::Acc* acc, const T* const* rows, int64_t count,
-                  int64_t n, int64_t index) {
+                  int64_t n, int64_t index, bool in_order) {
   using V = Vec<typename Op::Input>;
   using Columns = decltype(op.template columns<V>());
   Columns held[widest_row<Op>() / V::size];
@@ -358,7 +388,9 @@ void step_columns(const Op& op, typename Op::Acc* acc, const T* const* rows, int
     if (i < vectors) step.template operator()<1>(i);
   };
   int64_t r = 0;
-  for (; r + kStreams <= count; r += kStreams) stream.template operator()<kStreams>(r);
+  for (; !in_order && r + kStreams <= count; r += kStreams) {
+    stream.template operator()<kStreams>(r);
+  }
   for (; r < count; ++r) stream.template operator()<1>(r);
   for (int64_t i = 0; i < vectors; ++i) op.merge(acc + i * V::size, held[i], count, index);
 }
@@ -366,16 +398,21 @@ void step_columns(const Op& op, typename Op::Acc* acc, const T* const* rows, int
 /// `count` rows of `n` elements, the first of them the index-th, into a row of accumulators.
 template <class Op, class T>
 void step_rows(const Op& op, typename Op::Acc* acc, const T* const* rows, int64_t count, int64_t n,
-               int64_t index) {
+               int64_t index, bool from_memory) {
   static_assert(takes<Op, Walk::kAcross, T>());
+  const bool in_order = from_memory && n * static_cast<int64_t>(sizeof(T)) <= kShortRow;
   int64_t i = 0;
   if constexpr (HasColumns<Op>) {
-    step_columns(op, acc, rows, count, n, index);
+    step_columns(op, acc, rows, count, n, index, in_order);
     i = n - n % Vec<typename Op::Input>::size;
   } else if constexpr (uses_lanes<Op>()) {
-    int64_t r = 0;
-    for (; r + kStreams <= count; r += kStreams) step_streams<kStreams>(op, acc, rows + r, n);
-    for (; r < count; ++r) step_streams<1>(op, acc, rows + r, n);
+    if (in_order) {
+      step_in_order(op, acc, rows, count, n);
+    } else {
+      int64_t r = 0;
+      for (; r + kStreams <= count; r += kStreams) step_streams<kStreams>(op, acc, rows + r, n);
+      for (; r < count; ++r) step_streams<1>(op, acc, rows + r, n);
+    }
     i = n - n % Vec<typename Op::Acc>::size;
   }
   if (i == n) return;
@@ -466,13 +503,14 @@ void across(const Op& op, const Reduction& shape, const Loader<typename Op::Inpu
   Input buffer[kGathered * kApart];
   Cursor cursor(shape, base, begin);
   const int64_t stride = shape.kept[0].in;
+  const bool from_memory = worth_streaming(shape.count * shape.outputs * load.element_size);
   auto step_group = [&](int64_t from, int64_t to) {
     const auto as_they_lie = [&]<class T>(T) {
       const T* rows[kRows];
       for (int64_t r = 0; r < to - from; ++r, cursor.advance(1)) {
         rows[r] = reinterpret_cast<const T*>(cursor.at());
       }
-      step_rows(op, row, rows, to - from, width, from);
+      step_rows(op, row, rows, to - from, width, from, from_memory);
     };
     if (stride == load.element_size && as_they_are<Op, Walk::kAcross>(load, as_they_lie)) return;
     const Input* rows[kGathered];
@@ -482,7 +520,7 @@ void across(const Op& op, const Reduction& shape, const Loader<typename Op::Inpu
         rows[r] = buffer + r * kApart;
         load.gather(buffer + r * kApart, cursor.at(), stride, width);
       }
-      step_rows(op, row, rows, count, width, position);
+      step_rows(op, row, rows, count, width, position, /*from_memory=*/false);
     }
   };
   // Where order is all that matters there is no rounding to keep small.
