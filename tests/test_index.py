@@ -305,3 +305,17 @@ def test_errors_leave_the_tensor_alone(call):
         call(moved, lambda t: t.to(DEVICE))
     assert str(raised.value).splitlines()[0] == str(expected.value).splitlines()[0]
     assert torch.equal(moved.cpu(), x)
+
+
+@pytest.mark.parametrize("width", [100, 256, 513])
+def test_rows_that_no_cache_holds(width: int) -> None:
+    """Rows of a result as large as a last-level cache, some past the caches, some not."""
+    words = torch.randn(3000, width)
+    picks = torch.randint(0, 3000, (30_000_000 // (4 * width),))
+    ours, where = words.to("alt"), picks.to("alt")
+    assert torch.equal(ours.index_select(0, where).cpu(), words.index_select(0, picks))
+    assert torch.equal(ours[where].cpu(), words[picks])
+    some = picks[: 20_000_000 // (4 * width)]
+    out = torch.empty(len(some) * width + 1, device="alt")[1:].view(-1, width)  # not on a line
+    torch.index_select(ours, 0, some.to("alt"), out=out)
+    assert torch.equal(out.cpu(), words[some])

@@ -6,12 +6,12 @@
 #include <ATen/TensorIterator.h>
 #include <ATen/core/Tensor.h>
 
-#include <cstring>
 #include <type_traits>
 
 #include "kernels/index_check.h"
 #include "kernels/iterate.h"
 #include "loops/dtype.h"
+#include "loops/stream.h"
 
 namespace alt::kernels {
 namespace {
@@ -76,10 +76,11 @@ void for_each_offset(const Offset& offset, char* const* indices, const int64_t* 
 }
 
 template <class T>
-void copy_run(char* to, int64_t to_stride, const char* from, int64_t from_stride, int64_t n) {
+void copy_run(char* to, int64_t to_stride, const char* from, int64_t from_stride, int64_t n,
+              bool streaming) {
   constexpr auto size = static_cast<int64_t>(sizeof(T));
   if (to_stride == size && from_stride == size) {
-    std::memcpy(to, from, static_cast<size_t>(n * size));
+    copy_row(to, from, n * size, streaming);
     return;
   }
   for (int64_t i = 0; i < n; ++i) {
@@ -117,18 +118,23 @@ void index(at::TensorIteratorBase& iter, c10::IntArrayRef indexed_sizes,
            c10::IntArrayRef indexed_strides) {
   const Offset offset(indexed_sizes, indexed_strides);
   offset.check(iter, 2);
+  const bool streaming = worth_streaming(iter.numel() * iter.element_size(0));
   visit_element_size(static_cast<int64_t>(iter.element_size(0)), [&]<class T>() {
-    for_each_row(iter, /*serial=*/false, [&](char** data, const int64_t* strides, int64_t n) {
+    const auto row = [&](char** data, const int64_t* strides, int64_t n) {
       char* out = data[0];
       const char* self = data[1];
       if (offset.is_constant(strides + 2)) {
-        copy_run<T>(out, strides[0], self + offset.at(data + 2, strides + 2, 0), strides[1], n);
+        copy_run<T>(out, strides[0], self + offset.at(data + 2, strides + 2, 0), strides[1], n,
+                    streaming);
         return;
       }
       for_each_offset(offset, data + 2, strides + 2, n, [&](int64_t i, int64_t where) {
         *reinterpret_cast<T*>(out + i * strides[0]) =
             *reinterpret_cast<const T*>(self + i * strides[1] + where);
       });
+    };
+    for_each_row(iter, /*serial=*/false, row, [streaming] {
+      if (streaming) stream_fence();
     });
   });
 }
@@ -158,7 +164,7 @@ void index_put(at::TensorIterator& iter, c10::IntArrayRef indexed_sizes,
     for_each_row(iter, /*serial=*/true, [&](char** data, const int64_t* strides, int64_t n) {
       if (offset.is_constant(strides + 2)) {
         copy_run<T>(data[0] + offset.at(data + 2, strides + 2, 0), strides[0], data[1], strides[1],
-                    n);
+                    n, /*streaming=*/false);
         return;
       }
       for_each_offset(offset, data + 2, strides + 2, n, [&](int64_t i, int64_t where) {

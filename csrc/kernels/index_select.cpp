@@ -24,6 +24,7 @@
 #include "kernels/operands.h"
 #include "kernels/scatter_reductions.h"
 #include "loops/dtype.h"
+#include "loops/stream.h"
 #include "runtime/cuda/engine.h"
 #include "runtime/rounding.h"
 
@@ -66,32 +67,36 @@ void prefetch_row(const T* row, int64_t length) {
 
 /// Rows of one block.
 template <class T, class Index>
-void select_block(T* out, const T* self, const Index* index, int64_t count, int64_t inner) {
+void select_block(T* out, const T* self, const Index* index, int64_t count, int64_t inner,
+                  bool streaming) {
   if (inner == 1) {
     for (int64_t k = 0; k < count; ++k) {
       out[k] = self[index[k]];
     }
     return;
   }
-  const auto bytes = static_cast<size_t>(inner) * sizeof(T);
+  const int64_t bytes = inner * static_cast<int64_t>(sizeof(T));
   for (int64_t k = 0; k < count; ++k) {
     if (k + kRowsAhead < count) prefetch_row(self + index[k + kRowsAhead] * inner, inner);
-    std::memcpy(static_cast<void*>(out + k * inner), self + index[k] * inner, bytes);
+    copy_row(out + k * inner, self + index[k] * inner, bytes, streaming);
   }
 }
 
 template <class T, class Index>
 void select_runs(T* out, const T* self, const Index* index, const Cut& from, int64_t count) {
   const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, from.inner));
+  const bool streaming =
+      worth_streaming(from.outer * count * from.inner * static_cast<int64_t>(sizeof(T)));
   parallel_for(0, from.outer * count, grain, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end;) {
       const int64_t block = row / count;
       const int64_t first = row - block * count;
       const int64_t last = std::min(count, first + end - row);
       select_block(out + row * from.inner, self + block * from.size * from.inner, index + first,
-                   last - first, from.inner);
+                   last - first, from.inner, streaming);
       row += last - first;
     }
+    if (streaming) stream_fence();
   });
 }
 

@@ -14,9 +14,10 @@ namespace alt::kernels {
 inline constexpr int64_t kIterateGrain = 1 << 14;
 
 /// loop(data, strides, n): n elements in one dimension; data and strides have one entry an operand.
-/// Operands must be safe to write from several threads; `serial` is for those that are not.
-template <class Loop>
-void for_each_row(at::TensorIteratorBase& iter, bool serial, Loop&& loop) {
+/// Operands must be safe to write from several threads; `serial` is for those that are not. Each
+/// thread calls done() behind its elements.
+template <class Loop, class Done>
+void for_each_row(at::TensorIteratorBase& iter, bool serial, Loop&& loop, Done&& done) {
   const int64_t numel = iter.numel();
   if (numel == 0) {
     return;
@@ -33,10 +34,18 @@ void for_each_row(at::TensorIteratorBase& iter, bool serial, Loop&& loop) {
   };
   if (serial || numel <= kIterateGrain || num_threads() == 1) {
     iter.serial_for_each(loop2d, {0, numel});
+    done();
   } else {
-    parallel_for(0, numel, kIterateGrain,
-                 [&](int64_t begin, int64_t end) { iter.serial_for_each(loop2d, {begin, end}); });
+    parallel_for(0, numel, kIterateGrain, [&](int64_t begin, int64_t end) {
+      iter.serial_for_each(loop2d, {begin, end});
+      done();
+    });
   }
+}
+
+template <class Loop>
+void for_each_row(at::TensorIteratorBase& iter, bool serial, Loop&& loop) {
+  for_each_row(iter, serial, loop, [] {});
 }
 
 }  // namespace alt::kernels
