@@ -80,7 +80,7 @@ void copy_run(char* to, int64_t to_stride, const char* from, int64_t from_stride
               bool streaming) {
   constexpr auto size = static_cast<int64_t>(sizeof(T));
   if (to_stride == size && from_stride == size) {
-    copy_row(to, from, n * size, streaming);
+    copy_part(to, from, n * size, streaming && n * size >= kStreamBlock);
     return;
   }
   for (int64_t i = 0; i < n; ++i) {

@@ -12,7 +12,6 @@
 #include <c10/core/WrapDimMinimal.h>
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <string_view>
 #include <type_traits>
@@ -78,15 +77,15 @@ void select_block(T* out, const T* self, const Index* index, int64_t count, int6
   const int64_t bytes = inner * static_cast<int64_t>(sizeof(T));
   for (int64_t k = 0; k < count; ++k) {
     if (k + kRowsAhead < count) prefetch_row(self + index[k + kRowsAhead] * inner, inner);
-    copy_row(out + k * inner, self + index[k] * inner, bytes, streaming);
+    copy_part(out + k * inner, self + index[k] * inner, bytes, streaming);
   }
 }
 
 template <class T, class Index>
 void select_runs(T* out, const T* self, const Index* index, const Cut& from, int64_t count) {
   const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, from.inner));
-  const bool streaming =
-      worth_streaming(from.outer * count * from.inner * static_cast<int64_t>(sizeof(T)));
+  const int64_t bytes = from.inner * static_cast<int64_t>(sizeof(T));
+  const bool streaming = bytes >= kStreamBlock && worth_streaming(from.outer * count * bytes);
   parallel_for(0, from.outer * count, grain, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end;) {
       const int64_t block = row / count;

@@ -8,6 +8,7 @@
 #include <ATen/native/ReduceOpsUtils.h>
 #include <ATen/ops/logsumexp_compositeexplicitautogradnonfunctional_dispatch.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -48,16 +49,15 @@ struct LogSumExp {
   Acc block(const T* x, int64_t n, int64_t) const {
     constexpr int64_t kChains = 4;
     Part<V> chain[kChains];
-    for (auto& part : chain) part = {V(identity().largest), V(T(0))};
+    std::fill_n(chain, kChains, columns<V>());
     int64_t i = 0;
     for (; i + kChains * V::size <= n; i += kChains * V::size) {
 #pragma GCC unroll 4
-      for (int64_t k = 0; k < kChains; ++k) add(chain[k], x + i + k * V::size);
+      for (int64_t k = 0; k < kChains; ++k) step(chain[k], V::load(x + i + k * V::size), 0);
     }
-    for (; i + V::size <= n; i += V::size) add(chain[0], x + i);
+    for (; i + V::size <= n; i += V::size) step(chain[0], V::load(x + i), 0);
     if (i < n) {  // -infinity adds nothing
-      const V rest = load_lanes(x + i, static_cast<int>(n - i), identity().largest);
-      chain[1] = joined<V>(chain[1], {rest, V(T(1))});
+      step(chain[1], load_lanes(x + i, static_cast<int>(n - i), identity().largest), 0);
     }
     return folded(joined(joined(chain[0], chain[1]), joined(chain[2], chain[3])));
   }
@@ -81,8 +81,6 @@ struct LogSumExp {
   }
 
  private:
-  static void add(Part<V>& part, const T* x) { part = joined<V>(part, {V::load(x), V(T(1))}); }
-
   static Acc folded(Part<V> part) {
     const T largest = reduce_max(part.largest);
     return {largest, reduce_add(joined<V>(part, {V(largest), V(T(0))}).sum)};

@@ -131,7 +131,7 @@ void flip(at::TensorIterator& iter, const bool /*quantized*/) {
   const bool streaming = worth_streaming(iter.numel() * iter.element_size(0));
   visit_element_size(static_cast<int64_t>(iter.element_size(0)), [&]<class T>() {
     constexpr auto size = static_cast<int64_t>(sizeof(T));
-    for_each_row(iter, /*serial=*/false, [&](char** data, const int64_t* strides, int64_t n) {
+    const auto row = [&](char** data, const int64_t* strides, int64_t n) {
       if (strides[0] == -size && strides[1] == size) {
         turn_row(reinterpret_cast<T*>(data[0]) - (n - 1), reinterpret_cast<const T*>(data[1]), n,
                  streaming);
@@ -142,8 +142,9 @@ void flip(at::TensorIterator& iter, const bool /*quantized*/) {
           *reinterpret_cast<T*>(data[0] + i * strides[0]) =
               *reinterpret_cast<const T*>(data[1] + i * strides[1]);
         }
-        return;
       }
+    };
+    for_each_row(iter, /*serial=*/false, row, [streaming] {
       if (streaming) stream_fence();
     });
   });

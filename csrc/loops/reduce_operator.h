@@ -98,11 +98,7 @@ bool as_they_are(const Loader<typename Op::Input>& load, Body&& body) {
       return false;
     }
   };
-  if (load.same_dtype) {
-    body(typename Op::Input{});
-    return true;
-  }
-  return as(float{}) || as(at::Half{}) || as(at::BFloat16{});
+  return as(typename Op::Input{}) || as(float{}) || as(at::Half{}) || as(at::BFloat16{});
 }
 
 /// Elements of a contiguous run that block() takes at once.

@@ -91,18 +91,15 @@ class Cursor {
 template <class Input>
 struct Loader {
   ConvertFunction function;
-  bool same_dtype;
   at::ScalarType dtype;  // in memory; undefined where elements are not what they are cast to
   int64_t element_size;  // in memory
 
   Loader(const Reduction& shape, ConvertFunction special) {
     constexpr at::ScalarType kTo = c10::CppTypeToScalarType<Input>::value;
     function = special != nullptr ? special : convert_function(kTo, shape.in_dtype);
-    same_dtype = special == nullptr && shape.in_dtype == kTo;
     dtype = special == nullptr ? shape.in_dtype : at::ScalarType::Undefined;
     element_size = static_cast<int64_t>(c10::elementSize(shape.in_dtype));
   }
-  bool is_half() const { return dtype == at::kHalf || dtype == at::kBFloat16; }
   void gather(Input* to, const char* from, int64_t stride, int64_t n) const {
     function(to, sizeof(Input), from, stride, n);
   }

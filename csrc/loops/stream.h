@@ -78,16 +78,6 @@ inline void copy_part(void* to, const void* from, int64_t bytes, bool streaming)
   }
 }
 
-/// memcpy of one of many rows that come from anywhere, past the caches where the whole result is
-/// `streaming` and the row is long: short ones are twice as fast through them.
-inline void copy_row(void* to, const void* from, int64_t bytes, bool streaming) {
-  if (streaming && bytes >= kStreamBlock) {
-    stream_copy(to, from, bytes);
-  } else {
-    std::memcpy(to, from, static_cast<size_t>(bytes));
-  }
-}
-
 /// A contiguous row past the caches, of elements of `size` bytes, gathered and cast on the way.
 void stream_cast(ConvertFunction convert, char* to, int64_t size, const char* from,
                  int64_t from_stride, int64_t n);
