@@ -422,6 +422,29 @@ def test_forward_mode_and_functorch(kind):
     assert_same(run("alt"), run("cpu"), strides=False)
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell])
+def test_batched_gradients(kind):
+    """One backward pass of many gradients, which are no ordinary tensors, is made of operators."""
+
+    def run(device):
+        torch.manual_seed(0)
+        module, x = kind(3, 4), torch.randn(2, 5, 3)
+        at = copy_to(x if isinstance(module, nn.RNNBase) else x[0], device).requires_grad_()
+        output = module.to(device)(at)
+        output = output[0] if isinstance(output, tuple) else output
+        wanted = [at, *module.parameters()]
+        many = torch.randn(7, *output.shape).to(device)
+        return torch.autograd.grad(output, wanted, many, is_grads_batched=True)
+
+    assert_same(run("alt"), run("cpu"), strides=False)
+
+
+def test_nodes_have_names():
+    x = torch.randn(2, 3, device="alt")
+    assert "grad_fn=<RecurrentCellBackward>)" in str(nn.LSTMCell(3, 4).to("alt")(x)[0])
+    assert "grad_fn=<RecurrentLayerBackward>)" in str(nn.LSTM(3, 4).to("alt")(x[None])[0])
+
+
 def test_saved_tensor_hooks_keep_what_they_were_given():
     torch.manual_seed(0)
     module = nn.LSTM(5, 6).to("alt")

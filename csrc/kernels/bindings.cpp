@@ -1,9 +1,12 @@
 #include "kernels/bindings.h"
 
+#include <torch/csrc/autograd/python_cpp_function.h>
 #include <torch/csrc/autograd/python_variable.h>
 
+#include <deque>
 #include <vector>
 
+#include "kernels/autograd_nodes.h"
 #include "kernels/optim_rmsprop.h"
 
 namespace alt::kernels {
@@ -32,9 +35,23 @@ bool rmsprop_step(const py::list& params, const py::list& grads, const py::list&
                  {lr, alpha, eps, weight_decay, momentum, centered, maximize});
 }
 
+void name_nodes(const std::vector<NodeName>& nodes) {
+  static std::deque<PyTypeObject> types;  // they live as long as Python, each in its place
+  for (const NodeName& node : nodes) {
+    PyTypeObject& type = types.emplace_back();
+    if (!torch::autograd::_initFunctionPyTypeObject(type, node.name, nullptr, nullptr)) {
+      throw py::error_already_set();
+    }
+    torch::autograd::registerCppFunction(node.type, &type);
+  }
+}
+
 }  // namespace
 
 void bind_kernels(py::module_& module) {
+  for (const auto nodes : {recurrent_cell_nodes, recurrent_layer_nodes}) {
+    name_nodes(nodes());
+  }
   module.def("rmsprop", &rmsprop_step, py::arg("params"), py::arg("grads"), py::arg("square_avgs"),
              py::arg("grad_avgs"), py::arg("momentum_buffers"), py::kw_only(), py::arg("lr"),
              py::arg("alpha"), py::arg("eps"), py::arg("weight_decay"), py::arg("momentum"),

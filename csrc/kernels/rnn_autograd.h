@@ -1,25 +1,17 @@
 // What recurrent layers and cells do alike to take autograd's place.
 #pragma once
 
-#include <ATen/SavedTensorHooks.h>
-#include <ATen/TensorSubclassLikeUtils.h>
 #include <ATen/core/Tensor.h>
-#include <c10/core/GradMode.h>
-#include <c10/core/impl/LocalDispatchKeySet.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/csrc/autograd/graph_task.h>
 
-#include <algorithm>
 #include <initializer_list>
-#include <vector>
 
+#include "kernels/autograd.h"
 #include "loops/dtype.h"
 
 namespace alt::kernels::rnn {
 
 using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 /// `tensor` as the kernels want it: contiguous, a half type in float. Undefined stays undefined.
 inline at::Tensor prepared(const at::Tensor& tensor) {
@@ -39,76 +31,12 @@ inline bool has_sizes(const at::Tensor& tensor, at::IntArrayRef sizes) {
   return tensor.sizes() == sizes;
 }
 
-inline bool any_defined(const variable_list& tensors) {
-  return std::any_of(tensors.begin(), tensors.end(),
-                     [](const at::Tensor& tensor) { return tensor.defined(); });
-}
-
-/// Whether the kernels may look at these tensors: ordinary ones of one device and of one dtype that
-/// they know, and nothing follows the operators but autograd.
-inline bool are_plain(const std::vector<at::Tensor>& tensors) {
-  const at::Tensor& first = tensors.front();
-  const auto plain = [&](const at::Tensor& tensor) {
-    return tensor.defined() && tensor.device() == first.device() &&
-           tensor.layout() == at::kStrided && tensor.scalar_type() == first.scalar_type() &&
-           !tensor._fw_grad(0).defined();
-  };
-  const bool transformed =
-      c10::impl::tls_is_dispatch_key_included(c10::DispatchKey::FuncTorchDynamicLayerFrontMode) ||
-      c10::impl::tls_is_dispatch_key_included(c10::DispatchKey::FuncTorchDynamicLayerBackMode);
-  return first.defined() && first.is_privateuseone() && at::isFloatingType(first.scalar_type()) &&
-         !transformed && !at::areAnyTensorSubclassLike(tensors) &&
-         std::all_of(tensors.begin(), tensors.end(), plain);
-}
-
-/// Whether autograd wants to know of what is made of these tensors.
-inline bool is_differentiated(const std::vector<at::Tensor>& tensors) {
-  return at::GradMode::is_enabled() &&
-         std::any_of(tensors.begin(), tensors.end(),
-                     [](const at::Tensor& t) { return t.defined() && t.requires_grad(); });
-}
-
-/// In forward: remembers whether hooks take what is saved.
 inline void note_hooks(AutogradContext* context) {
-  context->saved_data["hooked"] = at::SavedTensorDefaultHooks::get_hooks().has_value();
+  context->saved_data["hooked"] = hooks_take_saved();
 }
 
-/// In backward: whether what was saved may be overwritten. It is ours alone unless hooks gave it
-/// away, and has served its time unless the graph is kept for another backward pass.
 inline bool may_overwrite(AutogradContext* context) {
-  return !context->saved_data["hooked"].toBool() &&
-         !torch::autograd::get_current_graph_task_keep_graph();
-}
-
-/// Gradients that can be differentiated again, of the `inputs` that are wanted: through the
-/// operators that `function` makes its outputs of.
-template <class Function>
-variable_list gradients_through(variable_list inputs, const std::vector<bool>& wanted,
-                                const variable_list& grads, Function&& function) {
-  // Aliases, so that an input that depends on another does not pass its gradient on to that one:
-  // the graph outside of this node does.
-  variable_list asked;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    inputs[i] = inputs[i].view_as(inputs[i]);
-    if (wanted[i]) asked.push_back(inputs[i]);
-  }
-  const variable_list outputs = function(inputs);
-  variable_list results, weights;
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (!grads[i].defined() || !outputs[i].requires_grad()) continue;
-    results.push_back(outputs[i]);
-    weights.push_back(grads[i]);
-  }
-  variable_list found(asked.size());
-  if (!results.empty() && !asked.empty()) {
-    found = torch::autograd::grad(results, asked, weights, /*retain_graph=*/true,
-                                  /*create_graph=*/true, /*allow_unused=*/true);
-  }
-  variable_list gradients(inputs.size());
-  for (size_t i = 0, next = 0; i < inputs.size(); ++i) {
-    if (wanted[i]) gradients[i] = found[next++];
-  }
-  return gradients;
+  return may_overwrite_saved(context->saved_data["hooked"].toBool());
 }
 
 }  // namespace alt::kernels::rnn

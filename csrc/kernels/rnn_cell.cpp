@@ -23,6 +23,7 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/autograd_nodes.h"
 #include "kernels/rnn_autograd.h"
 #include "kernels/rnn_sequence.h"
 
@@ -35,7 +36,6 @@ using rnn::Kind;
 using rnn::prepared;
 using rnn::rounded;
 using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 using OptionalTensor = std::optional<Tensor>;
 
 /// A step: input, hx, and cx of an LSTM; both weights, and both biases if there are any.
@@ -280,14 +280,14 @@ class RecurrentCellBackward : public torch::autograd::Function<RecurrentCellBack
     for (size_t i = 0; i < inputs; ++i) wanted.push_back(context->needs_input_grad(i));
 
     variable_list result(inputs);
-    const bool any = rnn::any_defined(grads);
-    if (any && at::GradMode::is_enabled()) {
+    const bool any = any_defined(grads);
+    if (any && wants_operators(grads)) {
       for (const Tensor& weight : call.weights) {
         wanted.push_back(weights_wanted && weight.requires_grad());
       }
-      result = rnn::gradients_through(
-          call.tensors(), wanted, grads,
-          [&](const variable_list& tensors) { return composite(call.with(tensors)); });
+      result = gradients_through(call.tensors(), wanted, grads, [&](const variable_list& tensors) {
+        return composite(call.with(tensors));
+      });
       if (weights_wanted) {
         pending_of(context)->leave({}, {result.begin() + inputs, result.end()});
       }
@@ -338,13 +338,13 @@ variable_list run(Kind kind, std::vector<Tensor> inputs, const Tensor& w_ih, con
   Call call{kind, std::move(inputs), {w_ih, w_hh}};
   if (is_given(b_ih) && is_given(b_hh)) call.weights.insert(call.weights.end(), {*b_ih, *b_hh});
   const std::vector<Tensor> tensors = call.tensors();
-  if (is_given(b_ih) != is_given(b_hh) || !rnn::are_plain(tensors) || !sizes_agree(call)) {
+  if (is_given(b_ih) != is_given(b_hh) || !are_plain(tensors) || !sizes_agree(call)) {
     return composite(call, b_ih, b_hh);
   }
-  if (!rnn::is_differentiated(tensors)) return outputs(compute(call, rnn::Save::kNothing));
+  if (!is_differentiated(tensors)) return outputs(compute(call, rnn::Save::kNothing));
   variable_list variables = call.inputs;
   PendingPointer pending;
-  if (rnn::is_differentiated(call.weights)) {
+  if (is_differentiated(call.weights)) {
     static thread_local RecentTokens recent;
     Shared shared = recent.find(kind, call.weights);
     variables.push_back(std::move(shared.token));
@@ -354,6 +354,11 @@ variable_list run(Kind kind, std::vector<Tensor> inputs, const Tensor& w_ih, con
 }
 
 }  // namespace
+
+std::vector<NodeName> recurrent_cell_nodes() {
+  return {{typeid(torch::autograd::CppNode<RecurrentCellBackward>), "RecurrentCellBackward"},
+          {typeid(torch::autograd::CppNode<SharedWeights>), "SharedWeights"}};
+}
 
 std::tuple<Tensor, Tensor> lstm_cell(const Tensor& input, TensorList hx, const Tensor& w_ih,
                                      const Tensor& w_hh, const OptionalTensor& b_ih,

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "dispatch/autocast.h"
+#include "kernels/autograd_nodes.h"
 #include "kernels/rnn_autograd.h"
 #include "kernels/rnn_sequence.h"
 #include "loops/dtype.h"
@@ -39,7 +40,6 @@ using rnn::prepared;
 using rnn::rounded;
 using rnn::Steps;
 using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 /// A call of one of the operators. hx holds h, and c of an LSTM.
 struct Call {
@@ -145,7 +145,7 @@ variable_list outputs(const rnn::Result& result) {
 /// Gradients through PyTorch's composite, which can be differentiated again.
 variable_list differentiable_gradients(const Call& layer, const variable_list& grads,
                                        const std::vector<bool>& wanted) {
-  return rnn::gradients_through(layer.tensors(), wanted, grads, [&](const variable_list& tensors) {
+  return gradients_through(layer.tensors(), wanted, grads, [&](const variable_list& tensors) {
     Call copy = layer;
     auto next = tensors.begin();
     copy.input = *next++;
@@ -212,8 +212,8 @@ class RecurrentLayerBackward : public torch::autograd::Function<RecurrentLayerBa
     for (size_t i = 0; i < inputs; ++i) wanted.push_back(context->needs_input_grad(i));
 
     variable_list result(inputs);
-    const bool any = rnn::any_defined(grads);
-    if (any && at::GradMode::is_enabled()) {
+    const bool any = any_defined(grads);
+    if (any && wants_operators(grads)) {
       result = differentiable_gradients(layer, grads, wanted);
     } else if (any) {
       rnn::Result reserve;
@@ -252,8 +252,7 @@ class RecurrentLayerBackward : public torch::autograd::Function<RecurrentLayerBa
 
 variable_list run_layer(const Call& layer) {
   const std::vector<Tensor> tensors = layer.tensors();
-  if (rnn::is_differentiated(tensors))
-    return RecurrentLayerBackward::apply(TensorList(tensors), layer);
+  if (is_differentiated(tensors)) return RecurrentLayerBackward::apply(TensorList(tensors), layer);
   return outputs(compute(layer, rnn::Save::kNothing));
 }
 
@@ -308,7 +307,7 @@ bool sizes_agree(const Call& call) {
 /// Whether the kernels take this call.
 bool is_served(const Call& call) {
   const std::vector<Tensor> tensors = call.tensors();
-  return rnn::are_plain(tensors) && sizes_agree(call);
+  return are_plain(tensors) && sizes_agree(call);
 }
 
 variable_list run_stack(const Call& call) {
@@ -381,6 +380,10 @@ std::tuple<Tensor, Tensor> run_one_state(const Tensor& input, const Tensor& batc
 }
 
 }  // namespace
+
+std::vector<NodeName> recurrent_layer_nodes() {
+  return {{typeid(torch::autograd::CppNode<RecurrentLayerBackward>), "RecurrentLayerBackward"}};
+}
 
 std::tuple<Tensor, Tensor, Tensor> lstm_input(const Tensor& input, TensorList hx, TensorList params,
                                               bool has_biases, int64_t num_layers, double dropout,

@@ -1,0 +1,18 @@
+// The names that Python gives to autograd's nodes of ours: those of grad_fn's types. PyTorch calls a
+// node that it does not know CppFunction.
+#pragma once
+
+#include <typeinfo>
+#include <vector>
+
+namespace alt::kernels {
+
+struct NodeName {
+  const std::type_info& type;
+  const char* name;
+};
+
+std::vector<NodeName> recurrent_cell_nodes();
+std::vector<NodeName> recurrent_layer_nodes();
+
+}  // namespace alt::kernels
