@@ -91,23 +91,6 @@ def test_nll_loss_without_targets(reduction):
     )
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_cross_entropy(reduction, smoothing):
-    torch.manual_seed(0)
-    x = torch.randn(6, 4, requires_grad=True)
-    classes, probabilities = torch.tensor([0, 3, 1, -100, 2, 2]), torch.rand(6, 4).softmax(1)
-    for target in (classes, probabilities):
-        assert_agrees(
-            lambda x, t, w: F.cross_entropy(
-                x, t, w, reduction=reduction, label_smoothing=smoothing
-            ),
-            x,
-            target,
-            torch.rand(4),
-        )
-
-
 @pytest.mark.parametrize("dtype", FLOATING, ids=str)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_binary_cross_entropy(reduction, dtype):

@@ -13,6 +13,12 @@ at::Tensor in_autocast_dtype(const at::Tensor& tensor) {
   return at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), tensor, device);
 }
 
+at::Tensor in_autocast_float32(const at::Tensor& tensor) {
+  const auto device = at::kPrivateUse1;
+  if (!at::autocast::is_autocast_enabled(device)) return tensor;
+  return at::autocast::cached_cast(at::kFloat, tensor, device);
+}
+
 }  // namespace alt
 
 namespace {

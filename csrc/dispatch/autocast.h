@@ -9,4 +9,7 @@ namespace alt {
 /// `tensor` in the precision of the autocast region that the thread is in; itself outside of one.
 at::Tensor in_autocast_dtype(const at::Tensor& tensor);
 
+/// `tensor` in float32 inside of an autocast region, if it is of a lower precision.
+at::Tensor in_autocast_float32(const at::Tensor& tensor);
+
 }  // namespace alt

@@ -12,6 +12,7 @@ struct NodeName {
   const char* name;
 };
 
+std::vector<NodeName> cross_entropy_nodes();
 std::vector<NodeName> recurrent_cell_nodes();
 std::vector<NodeName> recurrent_layer_nodes();
 

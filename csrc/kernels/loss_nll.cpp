@@ -8,13 +8,13 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
-#include <atomic>
 #include <limits>
 #include <optional>
 #include <tuple>
 #include <vector>
 
 #include "kernels/cuda/loss_nll.h"
+#include "kernels/loss_targets.h"
 #include "kernels/norm_lanes.h"
 #include "kernels/operands.h"
 #include "runtime/cuda/engine.h"
@@ -25,54 +25,6 @@ namespace {
 
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
-
-constexpr int64_t kTask = 4096;
-
-void check_target_type(const Tensor& target) {
-  TORCH_CHECK(target.scalar_type() == at::kLong || target.scalar_type() == at::kByte,
-              "expected target dtype to be Long or Byte, but got ", target.scalar_type());
-}
-
-// Targets as both engines read them.
-Tensor plain_targets(const Tensor& target) {
-  return target.to(at::kLong).contiguous();
-}
-
-// Targets as int64, in order, each either `ignored` or a class.
-class Targets {
- public:
-  Targets(const Tensor& target, int64_t classes, int64_t ignore_index) : ignored_(ignore_index) {
-    held_ = plain_targets(target);
-    data_ = held_.const_data_ptr<int64_t>();
-    const auto bad = [&](int64_t i) {
-      return data_[i] != ignored_ &&
-             static_cast<uint64_t>(data_[i]) >= static_cast<uint64_t>(classes);
-    };
-    std::atomic<bool> any_bad{false};
-    parallel_for(0, size(), 4 * kTask, [&](int64_t begin, int64_t end) {
-      bool found = false;
-      for (int64_t i = begin; i < end; ++i) found |= bad(i);
-      if (found) any_bad = true;
-    });
-    for (int64_t i = 0; any_bad && i < size(); ++i) {
-      TORCH_CHECK_INDEX(!bad(i), "Target ", data_[i], " is out of bounds.");
-    }
-  }
-  int64_t operator[](int64_t i) const { return data_[i]; }
-  bool ignored(int64_t i) const { return data_[i] == ignored_; }
-  int64_t size() const { return held_.numel(); }
-
- private:
-  Tensor held_;
-  const int64_t* data_;
-  int64_t ignored_;
-};
-
-Tensor checked_weight(const OptionalTensor& weight, const Tensor& input) {
-  if (!weight.has_value() || !weight->defined()) return {};
-  check_dtype(*weight, input.scalar_type());
-  return weight->contiguous();
-}
 
 // `fill(data)` on contiguous memory that ends up in `out`.
 template <class T, class F>
@@ -98,7 +50,7 @@ void forward(const Tensor& self, const Tensor& target, const OptionalTensor& wei
 
     if (problem.elementwise) {
       write<T>(output, [&](T* out) {
-        parallel_for(0, targets.size(), kTask, [&](int64_t begin, int64_t end) {
+        parallel_for(0, targets.size(), kTargetsPerTask, [&](int64_t begin, int64_t end) {
           problem.for_each(begin, end, [&](int64_t i, auto&& at) {
             out[i] = targets.ignored(i) ? T(0) : static_cast<T>(loss_of(i, at));
           });
@@ -107,13 +59,13 @@ void forward(const Tensor& self, const Tensor& target, const OptionalTensor& wei
       total_weight.zero_();
       return;
     }
-    const int64_t tasks = (targets.size() + kTask - 1) / kTask;
+    const int64_t tasks = (targets.size() + kTargetsPerTask - 1) / kTargetsPerTask;
     std::vector<double> losses(tasks), weights(tasks);
     parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
         double loss = 0, weight = 0;
-        const int64_t last = std::min((task + 1) * kTask, targets.size());
-        problem.for_each(task * kTask, last, [&](int64_t i, auto&& at) {
+        const int64_t last = std::min((task + 1) * kTargetsPerTask, targets.size());
+        problem.for_each(task * kTargetsPerTask, last, [&](int64_t i, auto&& at) {
           if (targets.ignored(i)) return;
           loss += static_cast<double>(loss_of(i, at));
           weight += static_cast<double>(weight_of(i));
@@ -155,7 +107,7 @@ void backward(const Tensor& grad_output, const Tensor& self, const Tensor& targe
     grad_input.zero_();
     write<T>(grad_input, [&](T* out) {
       if (!grad_input.is_contiguous()) std::fill_n(out, grad_input.numel(), T(0));
-      parallel_for(0, targets.size(), kTask, [&](int64_t begin, int64_t end) {
+      parallel_for(0, targets.size(), kTargetsPerTask, [&](int64_t begin, int64_t end) {
         problem.for_each(begin, end, [&](int64_t i, auto&& at) {
           if (targets.ignored(i)) return;
           const A factor = w ? static_cast<A>(w[targets[i]]) : A(1);

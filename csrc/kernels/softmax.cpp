@@ -12,13 +12,13 @@
 
 #include "kernels/norm_lanes.h"
 #include "kernels/slices.h"
+#include "kernels/softmax_lanes.h"
 #include "loops/exp.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
 namespace {
 
-constexpr int64_t kColumns = 128;
 constexpr int64_t kElementsPerTask = 16384;
 
 // row(offset) for each contiguous row, or columns(offset, width) for each block of columns.
@@ -31,31 +31,16 @@ void for_each_slice(const Slices& extent, Row&& row, Columns&& columns) {
     });
     return;
   }
-  const int64_t blocks = (extent.inner + kColumns - 1) / kColumns;
-  const int64_t width = std::min(kColumns, extent.inner);
+  const int64_t blocks = (extent.inner + kSoftmaxColumns - 1) / kSoftmaxColumns;
+  const int64_t width = std::min(kSoftmaxColumns, extent.inner);
   const int64_t grain = std::max<int64_t>(1, kElementsPerTask / (extent.dim * width));
   parallel_for(0, extent.outer * blocks, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t first = i % blocks * kColumns;
+      const int64_t first = i % blocks * kSoftmaxColumns;
       columns(i / blocks * extent.dim * extent.inner + first,
-              std::min(kColumns, extent.inner - first));
+              std::min(kSoftmaxColumns, extent.inner - first));
     }
   });
-}
-
-// The largest number, which need not be NaN where one is: the sum of exponentials will be.
-template <class A>
-Vec<A> larger(const Vec<A>& a, const Vec<A>& b) {
-  return select(a > b, a, b);
-}
-template <class A>
-A largest(const Vec<A>& x) {
-  A lanes[Vec<A>::size];
-  x.store(lanes);
-  for (int width = Vec<A>::size / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lanes[i] = std::max(lanes[i], lanes[i + width]);
-  }
-  return lanes[0];
 }
 
 // Whether exponentials wait for their sum where the result will be: a reduced type would round them
@@ -87,20 +72,7 @@ void softmax_row(const In* in, Out* out, int64_t n) {
   using A = opmath_t<In>;
   using V = Vec<A>;
   constexpr bool keep = keeps_exponentials<log, In, Out>;
-  constexpr A lowest = -std::numeric_limits<A>::infinity();
-
-  // Two maxima, as each comparison waits for the one before.
-  V even(lowest), odd(lowest);
-  int64_t i = 0;
-  for (; i + 2 * V::size <= n; i += 2 * V::size) {
-    even = larger(load_lanes(in + i, Full{}), even);
-    odd = larger(load_lanes(in + i + V::size, Full{}), odd);
-  }
-  for_lanes<A>(i, n, [&](int64_t at, auto count) {
-    even = larger(load_lanes(in + at, count, lowest), even);
-  });
-  const V max(largest(larger(even, odd)));
-
+  const V max(largest_of_row(in, n));
   const double sum = sum_lanes<A, 1>(n, [&](int64_t at, auto count) {
     const V e = math::exp_below(load_lanes(in + at, count), max);
     if constexpr (keep) store_lanes(e, out + at, count);
@@ -122,7 +94,7 @@ void softmax_columns(const In* in, Out* out, int64_t dim, int64_t stride, int64_
   using A = opmath_t<In>;
   using V = Vec<A>;
   constexpr bool keep = keeps_exponentials<log, In, Out>;
-  A max[kColumns], sum[kColumns], rest[kColumns];
+  A max[kSoftmaxColumns], sum[kSoftmaxColumns], rest[kSoftmaxColumns];
   std::fill_n(max, width, -std::numeric_limits<A>::infinity());
   std::fill_n(sum, width, A(0));
 
@@ -188,7 +160,7 @@ template <bool log, class In, class Out>
 void softmax_backward_columns(const In* grad, const In* output, Out* grad_input, int64_t dim,
                               int64_t stride, int64_t width) {
   using A = opmath_t<In>;
-  A sum[kColumns];
+  A sum[kSoftmaxColumns];
   std::fill_n(sum, width, A(0));
   for (int64_t d = 0; d < dim; ++d) {
     for_lanes<A>(0, width, [&](int64_t i, auto count) {
