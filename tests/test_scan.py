@@ -69,6 +69,35 @@ def test_long_lanes(n, dtype):
     assert_agrees(lambda x: x.cumsum(0), many)
 
 
+@pytest.mark.parametrize(
+    ("shape", "dim"),
+    [
+        ((5_000_003,), 0),
+        ((3, 70_001), 1),
+        ((4_500, 1_001), 1),
+        ((4_500, 1_024), 0),
+        ((4_500, 1_001), 0),
+        ((17, 999, 256), 1),
+        ((70_000, 7), 0),
+        ((70_000, 7), 1),
+        ((9, 40), 1),
+    ],
+    ids=str,
+)
+def test_floats_in_lanes(shape, dim):
+    """Segments of few long rows, blocks of columns, results written past the caches."""
+    x = torch.rand(shape)
+    assert_agrees(lambda x: x.cumsum(dim), x)
+    assert_agrees(lambda x: x.clone().cumsum_(dim), x)
+    exact = (x * 8).round()  # whole numbers, of which every order has the same sums
+    ours = exact.to("alt").cumsum(dim).cpu()
+    assert torch.equal(ours, exact.double().cumsum(dim).float())
+    if x.dim() == 1:  # memory that begins between lines
+        assert torch.equal(
+            exact.to("alt")[3:].cumsum(0).cpu(), exact[3:].double().cumsum(0).float()
+        )
+
+
 def test_scalars_and_empty():
     for x in (torch.tensor(3.0), torch.empty(0), torch.empty(2, 0)):
         for method in ("cumsum", "cumprod", "cummax", "logcumsumexp"):

@@ -19,6 +19,8 @@
 
 #include "kernels/cuda/array.h"
 #include "kernels/lane_offsets.h"
+#include "kernels/scan_lanes.h"
+#include "kernels/slices.h"
 #include "loops/dtype.h"
 #include "runtime/cuda/engine.h"
 #include "runtime/rounding.h"
@@ -211,6 +213,14 @@ void scan_best(const char* name, const at::Tensor& self, at::Tensor& values, at:
 }  // namespace
 
 void cumsum(const at::Tensor& result, const at::Tensor& self, int64_t dim) {
+  const Slices cut(self, dim);
+  constexpr int64_t kShortRow = 32;  // better four together
+  if (self.scalar_type() == at::kFloat && self.is_contiguous() && result.is_contiguous() &&
+      (cut.inner > 1 || cut.dim >= kShortRow)) {
+    cumsum_floats(result.mutable_data_ptr<float>(), self.const_data_ptr<float>(), cut.outer,
+                  cut.dim, cut.inner);
+    return;
+  }
   visit<AllTypesAndComplexAndHalf>(self.scalar_type(), "cumsum_out_cpu", [&]<class T>() {
     using State = Accumulator<T>;
     scan_joining<T>(
