@@ -1,5 +1,5 @@
-// The names that Python gives to autograd's nodes of ours: those of grad_fn's types. PyTorch calls a
-// node that it does not know CppFunction.
+// The names that Python gives to autograd's nodes of ours: those of grad_fn's types. PyTorch calls
+// a node that it does not know CppFunction.
 #pragma once
 
 #include <typeinfo>

@@ -1,5 +1,5 @@
-// cross_entropy_loss, which PyTorch composes of log_softmax and nll_loss: of class indices it is one
-// operator here.
+// cross_entropy_loss, which PyTorch composes of log_softmax and nll_loss: of class indices it is
+// one operator here.
 //
 // The gradient is computed with the loss (loss_cross_entropy_kernel.cpp) and kept for backward,
 // which scales it by the loss's own gradient where that is not 1. It takes the place of
@@ -88,9 +88,9 @@ bool is_served(const Call& call, bool with_gradient) {
                            target.device() == call.input.device() &&
                            target.layout() == at::kStrided && target.sizes().equals(places) &&
                            !at::isTensorSubclassLike(target);
-  const bool weight_fits = !call.weight.defined() ||
-                           (call.weight.dim() == 1 && call.weight.size(0) == classes &&
-                            !call.weight.requires_grad() && call.label_smoothing == 0);
+  const bool weight_fits =
+      !call.weight.defined() || (call.weight.dim() == 1 && call.weight.size(0) == classes &&
+                                 !call.weight.requires_grad() && call.label_smoothing == 0);
   const bool loses_scale = with_gradient && call.input.scalar_type() == at::kHalf;
   return targets_fit && weight_fits && !loses_scale && call.label_smoothing >= 0 &&
          call.label_smoothing <= 1 &&

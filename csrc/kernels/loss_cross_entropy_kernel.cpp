@@ -1,18 +1,19 @@
 // Cross entropy of class indices, and its gradient in the same pass over memory.
 //
 //   loss(i)        = weight(target) * (log(sum) - (1 - s) * (x(target) - max) - s * mean(x - max))
-//   gradient(i, c) = weight(target) * (exp(x(c) - max) / sum - (1 - s) * [c is target] - s / classes)
+//   gradient(i, c) = weight(target) * (exp(x(c) - max) / sum - (1 - s) * [c is target] - s /
+//   classes)
 //
-// with s the label smoothing, sum that of exp(x - max), all over the classes of target i; for a mean
-// both are divided by the sum of the targets' weights, which is known before. PyTorch composes this
-// of log_softmax and nll_loss: 6 passes of memory, where there are 2 here, input read and gradient
-// written. What the loss's own gradient is can only scale it.
+// with s the label smoothing, sum that of exp(x - max), all over the classes of target i; for a
+// mean both are divided by the sum of the targets' weights, which is known before. PyTorch composes
+// this of log_softmax and nll_loss: 6 passes of memory, where there are 2 here, input read and
+// gradient written. What the loss's own gradient is can only scale it.
 //
-// Classes that are adjacent are a row: maximum, exponentials and their sum, gradient are three passes
-// over it, and it stays in cache. Otherwise lanes run across positions, in blocks of 128 columns
-// that are as many passes down the classes, as softmax.cpp does. Exponentials wait for their sum in
-// memory of the thread. A task is some rows or a block of columns; sums of tasks are added in
-// order, in double.
+// Classes that are adjacent are a row: maximum, exponentials and their sum, gradient are three
+// passes over it, and it stays in cache. Otherwise lanes run across positions, in blocks of 128
+// columns that are as many passes down the classes, as softmax.cpp does. Exponentials wait for
+// their sum in memory of the thread. A task is some rows or a block of columns; sums of tasks are
+// added in order, in double.
 #include <ATen/core/Reduction.h>
 #include <ATen/ops/empty.h>
 

@@ -27,7 +27,8 @@ inline at::Tensor plain_targets(const at::Tensor& target) {
 // Targets as int64, in order, each either `ignored` or a class.
 class Targets {
  public:
-  Targets(const at::Tensor& target, int64_t classes, int64_t ignore_index) : ignored_(ignore_index) {
+  Targets(const at::Tensor& target, int64_t classes, int64_t ignore_index)
+      : ignored_(ignore_index) {
     held_ = plain_targets(target);
     data_ = held_.const_data_ptr<int64_t>();
     const auto bad = [&](int64_t i) {
