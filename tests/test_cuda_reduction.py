@@ -26,7 +26,7 @@ def norm(p: float) -> Callable[..., Any]:
 
 # Name: (stock's function of a tensor and dimensions, dtypes, the kernel's numbers).
 REDUCTIONS: dict[str, tuple[Callable[..., Any], list[torch.dtype], tuple]] = {
-    "sum_stub": (torch.sum, COMPLEX, ()),
+    "sum": (torch.sum, COMPLEX, ()),
     "prod_stub": (lambda x, dim: x.prod(dim[0]), COMPLEX, ()),
     "and_stub": (lambda x, dim: torch.all(x, dim).bool(), COMPLEX, ()),
     "or_stub": (lambda x, dim: torch.any(x, dim).bool(), COMPLEX, ()),

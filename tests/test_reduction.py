@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from agreement import assert_same_error, use_threads
+from agreement import assert_agrees, assert_same_error, use_threads
 from torch.testing import make_tensor
 from torch.testing._internal.common_methods_invocations import op_db
 
@@ -169,6 +169,31 @@ def test_threads_do_not_change_a_sum() -> None:
         with use_threads(count):
             sums.append(x.sum().item())
     assert len(set(sums)) == 1
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 255 * 64, 255 * 64 + 65, 70_001, 1 << 20])
+def test_counts_of_true(count: int) -> None:
+    mask = torch.arange(count) % 3 != 1
+    for given in (mask, torch.ones(count, dtype=torch.bool)):
+        assert_agrees(torch.sum, given)
+        assert_agrees(lambda x: x[1::2].sum(), given)
+    square = torch.arange(91 * 87).view(91, 87) % 5 == 0
+    for dim in (0, 1, (0, 1)):
+        assert_agrees(lambda x, d=dim: x.sum(d), square)
+
+
+def test_sums_in_another_dtype() -> None:
+    """What is accumulated alike is summed without a cast before; other casts come first."""
+    for dtype in (torch.bool, torch.uint8, torch.int32, torch.bfloat16, torch.float32):
+        x = (torch.randn(37, 5000) * 50).to(dtype)
+        for out in (torch.int32, torch.int64, torch.float16, torch.float32, torch.float64):
+            if out.is_floating_point or not dtype.is_floating_point:
+                for dim in (0, 1):
+                    assert_agrees(lambda x, o=out, d=dim: x.sum(d, dtype=o), x, factor=2)
+    numbers = torch.randint(-(2**31), 2**31, (100_003,), dtype=torch.int32)
+    for function in (torch.sum, torch.amax, torch.amin):
+        assert_agrees(function, numbers)
+    assert_agrees(lambda x: torch.prod(x % 3 + 1), numbers[:40])
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])

@@ -15,6 +15,7 @@ from altbackend.cuda.errors import CudaError
 
 # Reductions that csrc/kernels runs itself: the struct, and how it is made of the scalars.
 OWN = {
+    "sum": "Sum<{T}>{}",
     "mean": "Mean<{T}>{}",
     "nansum": "NanSum<{T}>{}",
     "std_var": "Variance{{a.scalars[0].real, a.scalars[1].integer != 0}}",

@@ -9,8 +9,46 @@
 
 #include <atomic>
 #include <cstring>
+#include <optional>
 
 namespace alt::kernels {
+
+namespace {
+
+/// A sum of bools: in bytes for as many steps as these hold, 64 side by side in a vector.
+struct CountTrue : ops::Sum<int64_t> {
+  static int64_t block(const bool* x, int64_t n, int64_t) {
+    constexpr int64_t kSideBySide = 64, kSteps = 255;
+    int64_t sum = 0, i = 0;
+    while (n - i >= kSideBySide) {
+      uint8_t counts[kSideBySide] = {};
+      const int64_t steps = std::min(kSteps, (n - i) / kSideBySide);
+      for (int64_t step = 0; step < steps; ++step, i += kSideBySide) {
+        for (int64_t k = 0; k < kSideBySide; ++k) counts[k] += static_cast<uint8_t>(x[i + k]);
+      }
+      for (const uint8_t count : counts) sum += count;
+    }
+    for (; i < n; ++i) sum += static_cast<int64_t>(x[i]);
+    return sum;
+  }
+};
+
+}  // namespace
+
+// Stock casts the whole input to the result's dtype before it sums. What is accumulated alike needs
+// no copy: bools, of which a count of true elements is made, are an eighth of what int64 takes.
+void sum(const at::Tensor& self, at::OptionalIntArrayRef dim, bool keepdim,
+         std::optional<at::ScalarType> /*dtype*/, const at::Tensor& result) {
+  const at::ScalarType in = self.scalar_type(), out = result.scalar_type();
+  const bool as_it_is =
+      c10::promoteTypes(in, out) == out && reduction_dtype(in) == reduction_dtype(out);
+  auto iter = at::meta::make_reduction(self, result, dim, keepdim, as_it_is ? in : out);
+  if (in == at::kBool && out == at::kLong) {
+    run_reduction(iter, CountTrue{}, {"sum"});
+  } else {
+    reduction_stub<ops::Sum, RealAndComplexReduction>(iter, "sum");
+  }
+}
 
 void std_var(at::TensorIterator& iter, double correction, bool take_sqrt) {
   TORCH_CHECK_NOT_IMPLEMENTED(at::isFloatingType(iter.input_dtype()),

@@ -67,7 +67,7 @@ template <class Op, class T>
 typename Op::Acc block(const Op& op, const T* x, int64_t n, int64_t index) {
   using Acc = typename Op::Acc;
   static_assert(takes<Op, Walk::kAlong, T>());
-  if constexpr (HasBlock<Op>) {
+  if constexpr (HasBlockOf<Op, T>) {
     return op.block(x, n, index);
   } else if constexpr (uses_lanes<Op>()) {
     using V = Vec<Acc>;
@@ -88,14 +88,19 @@ typename Op::Acc block(const Op& op, const T* x, int64_t n, int64_t index) {
     return result;
   } else if constexpr (!is_ordered<Op>()) {
     // Eight partial results, for the compiler to hold in lanes.
+    using Input = typename Op::Input;
     constexpr int64_t kParts = 8;
     Acc parts[kParts];
     std::fill(parts, parts + kParts, op.identity());
     int64_t i = 0;
     for (; i + kParts <= n; i += kParts) {
-      for (int64_t k = 0; k < kParts; ++k) parts[k] = op.step(parts[k], x[i + k], index + i + k);
+      for (int64_t k = 0; k < kParts; ++k) {
+        parts[k] = op.step(parts[k], static_cast<Input>(x[i + k]), index + i + k);
+      }
     }
-    for (int64_t k = 0; i < n; ++i, ++k) parts[k] = op.step(parts[k], x[i], index + i);
+    for (int64_t k = 0; i < n; ++i, ++k) {
+      parts[k] = op.step(parts[k], static_cast<Input>(x[i]), index + i);
+    }
     for (int64_t width = kParts / 2; width > 0; width /= 2) {
       for (int64_t k = 0; k < width; ++k) parts[k] = op.combine(parts[k], parts[k + width]);
     }

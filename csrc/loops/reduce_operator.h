@@ -72,11 +72,17 @@ concept HasBlock = HasBlockOf<Op, typename Op::Input>;
 
 enum class Walk { kAlong, kAcross };
 
-/// Whether an operator takes contiguous elements of T: its Inputs, or what lanes widen to them.
+/// Whether an operator takes contiguous elements of T: its Inputs, or what lanes widen to them. Of
+/// those that are counted and summed in int64, the common ones: each is one more loop to compile.
 template <class Op, Walk walk, class T>
 constexpr bool takes() {
   using Input = typename Op::Input;
   if constexpr (std::is_same_v<T, Input>) return true;
+  if constexpr (std::is_same_v<Input, int64_t>) {  // the compiler's lanes
+    const bool is_counted = std::is_same_v<T, bool> || std::is_same_v<T, int32_t>;
+    return is_counted && walk == Walk::kAlong && std::is_same_v<Input, typename Op::Acc> &&
+           !is_ordered<Op>() && !HasBlock<Op>;
+  }
   const bool widens = std::is_same_v<Input, float>
                           ? std::is_same_v<T, at::Half> || std::is_same_v<T, at::BFloat16>
                           : std::is_same_v<Input, double> && std::is_same_v<T, float>;
@@ -98,7 +104,8 @@ bool as_they_are(const Loader<typename Op::Input>& load, Body&& body) {
       return false;
     }
   };
-  return as(typename Op::Input{}) || as(float{}) || as(at::Half{}) || as(at::BFloat16{});
+  return as(typename Op::Input{}) || as(float{}) || as(at::Half{}) || as(at::BFloat16{}) ||
+         as(bool{}) || as(int32_t{});
 }
 
 /// Elements of a contiguous run that block() takes at once.
