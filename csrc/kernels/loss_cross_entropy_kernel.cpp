@@ -24,10 +24,10 @@
 
 #include "kernels/loss_cross_entropy.h"
 #include "kernels/loss_targets.h"
+#include "kernels/row_writer.h"
 #include "kernels/scratch.h"
 #include "kernels/softmax_lanes.h"
 #include "loops/exp.h"
-#include "loops/stream.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels::cross_entropy {
@@ -69,8 +69,6 @@ class Kernel {
         problem_(problem),
         losses_(losses),
         gradient_(gradient),
-        streaming_(gradient && worth_streaming(problem.images * problem.classes *
-                                               problem.positions * sizeof(T))),
         smoothing_(static_cast<A>(problem.label_smoothing)),
         total_(problem.reduction == at::Reduction::Mean ? total_weight() : 1) {}
 
@@ -81,6 +79,7 @@ class Kernel {
   }
 
  private:
+  int64_t elements() const { return problem_.images * problem_.classes * problem_.positions; }
   A weight_of(int64_t i) const { return weight_ ? static_cast<A>(weight_[targets_[i]]) : A(1); }
 
   double total_weight() const {
@@ -117,20 +116,21 @@ class Kernel {
   double run_rows() {
     const int64_t rows = std::max<int64_t>(1, kElementsPerTask / problem_.classes);
     const double sum = sum_of_tasks((problem_.images + rows - 1) / rows, [&](int64_t task) {
+      const RowWriter<T> writer(elements());
       const Scratch<A, Kernel> exponentials(gradient_ ? problem_.classes : 0);
       const int64_t end = std::min((task + 1) * rows, problem_.images);
       double sum = 0;
       for (int64_t i = task * rows; i < end; ++i) {
-        sum += gradient_ ? row<true>(i, exponentials.data()) : row<false>(i, nullptr);
+        sum +=
+            gradient_ ? row<true>(writer, i, exponentials.data()) : row<false>(writer, i, nullptr);
       }
-      if (streaming_) stream_fence();
       return sum;
     });
     return sum;
   }
 
   template <bool with_gradient>
-  double row(int64_t i, A* exponentials) {
+  double row(const RowWriter<T>& writer, int64_t i, A* exponentials) {
     const int64_t n = problem_.classes;
     if (targets_.ignored(i)) {
       if (with_gradient) std::fill_n(gradient_ + i * n, n, T(0));
@@ -146,7 +146,10 @@ class Kernel {
     if constexpr (with_gradient) {
       A& target = exponentials[targets_[i]];
       target = static_cast<A>(static_cast<double>(target) - (1 - problem_.label_smoothing) * sum);
-      write_row(exponentials, finish_of(i, sum), gradient_ + i * n);
+      const Finish<A> finish = finish_of(i, sum);
+      writer.write(gradient_ + i * n, n, [&](int64_t at, auto count) {
+        return load_lanes(exponentials + at, count) * V(finish.scale) - V(finish.shift);
+      });
     }
     const A mean = smoothing_ == A(0) ? A(0) : static_cast<A>(sum_of(x) / n) - max;
     return loss_of(i, static_cast<A>(std::log(sum)), static_cast<A>(x[targets_[i]]) - max, mean);
@@ -158,43 +161,25 @@ class Kernel {
     })[0];
   }
 
-  void write_row(const A* exponentials, const Finish<A>& finish, T* out) const {
-    constexpr int64_t kBlock = kStreamBlock / sizeof(T);
-    alignas(kLine) T block[kBlock];
-    const V scale(finish.scale), shift(finish.shift);
-    const int64_t n = problem_.classes;
-    // Blocks of whole lines, behind what comes before the first.
-    int64_t count = streaming_ ? bytes_before_line(out, kLine) / sizeof(T) : n;
-    if (count == 0) count = kBlock;
-    for (int64_t begin = 0; begin < n; begin += count, count = kBlock) {
-      count = std::min(count, n - begin);
-      T* const to = streaming_ ? block : out + begin;
-      for_lanes<A>(0, count, [&](int64_t at, auto lanes) {
-        const V e = load_lanes(exponentials + begin + at, lanes);
-        store_lanes<T>(e * scale - shift, to + at, lanes);
-      });
-      if (streaming_) stream_copy(out + begin, block, count * sizeof(T));
-    }
-  }
-
   // -- Columns ------------------------------------------------------------------------------------
 
   double run_columns() {
     const int64_t blocks = (problem_.positions + kColumns - 1) / kColumns;
     const double sum = sum_of_tasks(problem_.images * blocks, [&](int64_t task) {
+      const RowWriter<T> writer(elements());
       const Scratch<A, Kernel> exponentials(gradient_ ? problem_.classes * kColumns : 0);
       const int64_t image = task / blocks, first = task % blocks * kColumns;
       const int64_t width = std::min(kColumns, problem_.positions - first);
-      const double sum = gradient_ ? columns<true>(image, first, width, exponentials.data())
-                                   : columns<false>(image, first, width, nullptr);
-      if (streaming_) stream_fence();
+      const double sum = gradient_ ? columns<true>(writer, image, first, width, exponentials.data())
+                                   : columns<false>(writer, image, first, width, nullptr);
       return sum;
     });
     return sum;
   }
 
   template <bool with_gradient>
-  double columns(int64_t image, int64_t first, int64_t width, A* exponentials) {
+  double columns(const RowWriter<T>& writer, int64_t image, int64_t first, int64_t width,
+                 A* exponentials) {
     const int64_t stride = problem_.positions, classes = problem_.classes;
     const int64_t offset = image * classes * stride + first;
     const T* const x = x_ + offset;
@@ -244,23 +229,13 @@ class Kernel {
     }
     if constexpr (with_gradient) {
       for (int64_t c = 0; c < classes; ++c) {
-        write_columns(exponentials + c * kColumns, scale, shift, width,
-                      gradient_ + offset + c * stride);
+        writer.write(gradient_ + offset + c * stride, width, [&](int64_t i, auto count) {
+          const V e = load_lanes(exponentials + c * kColumns + i, count);
+          return e * load_lanes(scale + i, count) - load_lanes(shift + i, count);
+        });
       }
     }
     return loss;
-  }
-
-  void write_columns(const A* exponentials, const A* scale, const A* shift, int64_t width,
-                     T* out) const {
-    alignas(kLine) T block[kColumns];
-    T* const to = streaming_ ? block : out;
-    for_lanes<A>(0, width, [&](int64_t i, auto count) {
-      const V e = load_lanes(exponentials + i, count);
-      store_lanes<T>(e * load_lanes(scale + i, count) - load_lanes(shift + i, count), to + i,
-                     count);
-    });
-    if (streaming_) copy_part(out, block, width * sizeof(T), streaming_);
   }
 
   const T* x_;
@@ -269,7 +244,6 @@ class Kernel {
   const Problem& problem_;
   T* losses_;
   T* gradient_;
-  bool streaming_;
   A smoothing_;
   double total_;
 };

@@ -105,20 +105,21 @@ struct Affine {
 
 /// One image's plane of a channel, the `plane`-th in memory.
 template <class T, class A>
-void normalize_plane(const T* x, T* y, const Extent& extent, int64_t plane, int64_t c,
-                     const Affine<A>& affine) {
+void normalize_plane(const RowWriter<T>& writer, const T* x, T* y, const Extent& extent,
+                     int64_t plane, int64_t c, const Affine<A>& affine) {
   const Vec<A> mean(affine.mean[c]), scale(affine.scale[c]), shift(affine.shift[c]);
-  const int64_t begin = plane * extent.inner;
-  for_lanes<A>(begin, begin + extent.inner, [&](int64_t i, auto lanes) {
-    store_lanes<T>(fma(load_lanes(x + i, lanes) - mean, scale, shift), y + i, lanes);
+  const T* const from = x + plane * extent.inner;
+  writer.write(y + plane * extent.inner, extent.inner, [&](int64_t i, auto lanes) {
+    return fma(load_lanes(from + i, lanes) - mean, scale, shift);
   });
 }
 
 /// A channel whose moments were just found: much of it is still in cache.
 template <class T, class A>
-void normalize_channel(const T* x, T* y, const Extent& extent, int64_t c, const Affine<A>& affine) {
+void normalize_channel(const RowWriter<T>& writer, const T* x, T* y, const Extent& extent,
+                       int64_t c, const Affine<A>& affine) {
   for (int64_t n = 0; n < extent.outer; ++n) {
-    normalize_plane(x, y, extent, n * extent.channels + c, c, affine);
+    normalize_plane(writer, x, y, extent, n * extent.channels + c, c, affine);
   }
 }
 
@@ -127,8 +128,9 @@ template <class T, class A>
 void normalize_planes(const T* x, T* y, const Extent& extent, const Affine<A>& affine) {
   const int64_t grain = std::max<int64_t>(1, kChunk / extent.inner);
   parallel_for(0, extent.outer * extent.channels, grain, [&](int64_t begin, int64_t end) {
+    const RowWriter<T> writer(extent.elements());
     for (int64_t plane = begin; plane < end; ++plane) {
-      normalize_plane(x, y, extent, plane, plane % extent.channels, affine);
+      normalize_plane(writer, x, y, extent, plane, plane % extent.channels, affine);
     }
   });
 }
@@ -138,13 +140,14 @@ void normalize_rows(const T* x, T* y, const Extent& extent, const Affine<A>& aff
   const int64_t channels = extent.channels;
   parallel_for(0, extent.outer, std::max<int64_t>(1, kChunk / channels),
                [&](int64_t begin, int64_t end) {
+                 const RowWriter<T> writer(extent.elements());
                  for (int64_t row = begin; row < end; ++row) {
-                   for_lanes<A>(0, channels, [&](int64_t i, auto lanes) {
-                     const auto apart = load_lanes(x + row * channels + i, lanes) -
-                                        load_lanes(affine.mean.data() + i, lanes);
-                     store_lanes<T>(fma(apart, load_lanes(affine.scale.data() + i, lanes),
-                                        load_lanes(affine.shift.data() + i, lanes)),
-                                    y + row * channels + i, lanes);
+                   const T* const from = x + row * channels;
+                   writer.write(y + row * channels, channels, [&](int64_t i, auto lanes) {
+                     const auto apart =
+                         load_lanes(from + i, lanes) - load_lanes(affine.mean.data() + i, lanes);
+                     return fma(apart, load_lanes(affine.scale.data() + i, lanes),
+                                load_lanes(affine.shift.data() + i, lanes));
                    });
                  }
                });
@@ -313,9 +316,10 @@ Forward batch_norm(const Tensor& self, const OptionalTensor& weight, const Optio
     };
     if (per_channel) {
       parallel_for(0, channels, channel_grain, [&](int64_t begin, int64_t end) {
+        const RowWriter<T> writer(extent.elements());
         for (int64_t c = begin; c < end; ++c) {
           finish(c, channel_moments(x + c * extent.inner, extent));
-          if (normalise) normalize_channel(x, y, extent, c, affine);
+          if (normalise) normalize_channel(writer, x, y, extent, c, affine);
         }
       });
     } else {

@@ -24,6 +24,7 @@
 
 #include "kernels/norm_lanes.h"
 #include "kernels/parameters.h"
+#include "kernels/row_writer.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -44,6 +45,7 @@ struct BatchNormExtent {
     inner = together ? 1 : positions / std::max<int64_t>(1, outer);
   }
   int64_t count() const { return outer * inner; }
+  int64_t elements() const { return channels * count(); }
   // Outer positions in a chunk of about kChunk elements.
   int64_t chunk() const {
     return inner > 1 ? std::max<int64_t>(1, kChunk / inner)

@@ -71,16 +71,18 @@ std::vector<std::array<double, 2>> row_gradient_sums(const T* dy, const T* x, co
 }
 
 template <class T, class A>
-void input_gradient_channel(const T* dy, const T* x, T* dx, const Extent& extent, int64_t c,
-                            const Gradient<A>& gradient, bool training) {
+void input_gradient_channel(const RowWriter<T>& writer, const T* dy, const T* x, T* dx,
+                            const Extent& extent, int64_t c, const Gradient<A>& gradient,
+                            bool training) {
   const Vec<A> mean(gradient.mean[c]), grad_mean(gradient.grad_mean[c]),
       projection(gradient.projection[c]), scale(gradient.scale[c]);
   for (int64_t n = 0; n < extent.outer; ++n) {
     const int64_t row = (n * extent.channels + c) * extent.inner;
-    for_lanes<A>(row, row + extent.inner, [&](int64_t i, auto lanes) {
-      Vec<A> g = load_lanes(dy + i, lanes);
-      if (training) g = g - grad_mean - (load_lanes(x + i, lanes) - mean) * projection;
-      store_lanes<T>(g * scale, dx + i, lanes);
+    const T *const dy_row = dy + row, *const x_row = x + row;
+    writer.write(dx + row, extent.inner, [&](int64_t i, auto lanes) {
+      Vec<A> g = load_lanes(dy_row + i, lanes);
+      if (training) g = g - grad_mean - (load_lanes(x_row + i, lanes) - mean) * projection;
+      return g * scale;
     });
   }
 }
@@ -89,22 +91,23 @@ template <class T, class A>
 void input_gradient_rows(const T* dy, const T* x, T* dx, const Extent& extent,
                          const Gradient<A>& gradient, bool training) {
   const int64_t channels = extent.channels;
-  parallel_for(
-      0, extent.outer, std::max<int64_t>(1, kChunk / channels), [&](int64_t begin, int64_t end) {
-        for (int64_t row = begin; row < end; ++row) {
-          for_lanes<A>(0, channels, [&](int64_t i, auto lanes) {
-            const int64_t at = row * channels + i;
-            Vec<A> g = load_lanes(dy + at, lanes);
-            if (training) {
-              const Vec<A> apart =
-                  load_lanes(x + at, lanes) - load_lanes(gradient.mean.data() + i, lanes);
-              g = g - load_lanes(gradient.grad_mean.data() + i, lanes) -
-                  apart * load_lanes(gradient.projection.data() + i, lanes);
-            }
-            store_lanes<T>(g * load_lanes(gradient.scale.data() + i, lanes), dx + at, lanes);
-          });
-        }
-      });
+  parallel_for(0, extent.outer, std::max<int64_t>(1, kChunk / channels),
+               [&](int64_t begin, int64_t end) {
+                 const RowWriter<T> writer(extent.elements());
+                 for (int64_t row = begin; row < end; ++row) {
+                   writer.write(dx + row * channels, channels, [&](int64_t i, auto lanes) {
+                     const int64_t at = row * channels + i;
+                     Vec<A> g = load_lanes(dy + at, lanes);
+                     if (training) {
+                       const Vec<A> apart =
+                           load_lanes(x + at, lanes) - load_lanes(gradient.mean.data() + i, lanes);
+                       g = g - load_lanes(gradient.grad_mean.data() + i, lanes) -
+                           apart * load_lanes(gradient.projection.data() + i, lanes);
+                     }
+                     return g * load_lanes(gradient.scale.data() + i, lanes);
+                   });
+                 }
+               });
 }
 
 // What native_batch_norm_backward does on a GPU with operands that were checked.
@@ -208,10 +211,11 @@ ThreeTensors native_batch_norm_backward(const Tensor& grad_out, const Tensor& se
     if (extent.inner > 1) {
       const int64_t grain = std::max<int64_t>(1, kChunk / extent.count());
       parallel_for(0, channels, grain, [&](int64_t begin, int64_t end) {
+        const RowWriter<T> writer(extent.elements());
         for (int64_t c = begin; c < end; ++c) {
           const int64_t at = c * extent.inner;
           finish(c, channel_gradient_sums(dy + at, x + at, extent, gradient.mean[c]));
-          if (dx) input_gradient_channel(dy, x, dx, extent, c, gradient, training);
+          if (dx) input_gradient_channel(writer, dy, x, dx, extent, c, gradient, training);
         }
       });
     } else if (self.numel() > 0) {

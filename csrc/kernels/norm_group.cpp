@@ -18,6 +18,7 @@
 #include "kernels/norm_lanes.h"
 #include "kernels/operands.h"
 #include "kernels/parameters.h"
+#include "kernels/row_writer.h"
 #include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
@@ -100,6 +101,7 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm(const Tensor& self,
     const int64_t members = C / group, size = members * HxW;
 
     parallel_for(0, N * group, tasks_per_chunk(size), [&](int64_t begin, int64_t end) {
+      const RowWriter<T> writer(N * C * HxW);
       for (int64_t task = begin; task < end; ++task) {
         const T* from = x + task * size;
         const double sum = sum_lanes<A, 1>(size, [&](int64_t i, auto lanes) {
@@ -115,8 +117,8 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm(const Tensor& self,
           const int64_t c = task % group * members + member;
           const V scale(w_data ? rstd * w_data[c] : rstd), shift(b_data ? b_data[c] : A(0));
           const int64_t row = task * size + member * HxW;
-          for_lanes<A>(row, row + HxW, [&](int64_t i, auto lanes) {
-            store_lanes<T>(fma(load_lanes(x + i, lanes) - mean, scale, shift), y + i, lanes);
+          writer.write(y + row, HxW, [&, from = x + row](int64_t i, auto lanes) {
+            return fma(load_lanes(from + i, lanes) - mean, scale, shift);
           });
         }
       }
@@ -182,6 +184,7 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm_backward(
     std::vector<std::array<double, 2>> sums(N * C);  // of dy and of dy * (x - mean)
 
     parallel_for(0, N * group, tasks_per_chunk(size), [&](int64_t begin, int64_t end) {
+      const RowWriter<T> writer(N * C * HxW);
       for (int64_t task = begin; task < end; ++task) {
         const V mean_lanes(m_data[task]);
         const A scale = r_data[task];
@@ -203,10 +206,10 @@ std::tuple<Tensor, Tensor, Tensor> native_group_norm_backward(
         for (int64_t member = 0; member < members; ++member) {
           const int64_t channel = task * members + member, row = channel * HxW;
           const V factor(w_data ? scale * w_data[channel % C] : scale);
-          for_lanes<A>(row, row + HxW, [&](int64_t i, auto lanes) {
-            const V apart = load_lanes(x + i, lanes) - mean_lanes;
-            store_lanes<T>(load_lanes(dy + i, lanes) * factor - grad_mean - apart * projection,
-                           dx + i, lanes);
+          const T *const dy_row = dy + row, *const x_row = x + row;
+          writer.write(dx + row, HxW, [&](int64_t i, auto lanes) {
+            const V apart = load_lanes(x_row + i, lanes) - mean_lanes;
+            return load_lanes(dy_row + i, lanes) * factor - grad_mean - apart * projection;
           });
         }
       }

@@ -91,7 +91,7 @@ Lanes<T> load_lanes(const T* from, int n, opmath_t<T> rest = 0) {
     return detail::masked_load(from, n, rest);
   } else {
     alignas(64) opmath_t<T> wide[Lanes<T>::size];
-    for (int i = n; i < Lanes<T>::size; ++i) wide[i] = rest;
+    std::fill_n(wide, Lanes<T>::size, rest);
     for (int i = 0; i < n; ++i) wide[i] = static_cast<opmath_t<T>>(from[i]);
     return Lanes<T>::load(wide);
   }

@@ -21,6 +21,7 @@
 #include "kernels/norm_rows.h"
 #include "kernels/operands.h"
 #include "kernels/parameters.h"
+#include "kernels/row_writer.h"
 #include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
@@ -31,9 +32,9 @@ using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
 template <class T>
-void normalize_row(const T* x, T* y, int64_t width, const opmath_t<T>* weight,
-                   const opmath_t<T>* bias, double eps, opmath_t<T>& mean_out,
-                   opmath_t<T>& rstd_out) {
+void normalize_row(const RowWriter<T>& writer, const T* x, T* y, int64_t width,
+                   const opmath_t<T>* weight, const opmath_t<T>* bias, double eps,
+                   opmath_t<T>& mean_out, opmath_t<T>& rstd_out) {
   using A = opmath_t<T>;
   using V = Vec<A>;
   const double sum = sum_lanes<A, 1>(
@@ -46,11 +47,11 @@ void normalize_row(const T* x, T* y, int64_t width, const opmath_t<T>* weight,
   })[0];
   rstd_out = static_cast<A>(1 / std::sqrt(squares / width + eps));
   const V rstd(rstd_out);
-  for_lanes<A>(0, width, [&](int64_t i, auto lanes) {
+  writer.write(y, width, [&](int64_t i, auto lanes) {
     V value = (load_lanes(x + i, lanes) - mean) * rstd;
     if (weight) value = value * load_lanes(weight + i, lanes);
     if (bias) value = value + load_lanes(bias + i, lanes);
-    store_lanes<T>(value, y + i, lanes);
+    return value;
   });
 }
 
@@ -63,8 +64,9 @@ struct ParameterSums {
 // dx = rstd * (g - mean(g) - xhat * mean(g * xhat)), where g = dy * weight and xhat = (x - mean) *
 // rstd. The row's share of the parameters' gradients, dy * xhat and dy, is added on the way.
 template <bool parameters, class T>
-void gradient_row(const T* dy, const T* x, T* dx, int64_t width, const opmath_t<T>* weight,
-                  opmath_t<T> mean, opmath_t<T> rstd, ParameterSums<opmath_t<T>> sums) {
+void gradient_row(const RowWriter<T>& writer, const T* dy, const T* x, T* dx, int64_t width,
+                  const opmath_t<T>* weight, opmath_t<T> mean, opmath_t<T> rstd,
+                  ParameterSums<opmath_t<T>> sums) {
   using A = opmath_t<T>;
   using V = Vec<A>;
   const V m(mean), r(rstd);
@@ -80,10 +82,10 @@ void gradient_row(const T* dy, const T* x, T* dx, int64_t width, const opmath_t<
   if (!dx) return;
   const V grad_mean(static_cast<A>(totals[0] / width)),
       projection(static_cast<A>(totals[1] / width));
-  for_lanes<A>(0, width, [&](int64_t i, auto lanes) {
+  writer.write(dx, width, [&](int64_t i, auto lanes) {
     const V g = load_lanes(dy + i, lanes) * weight_lanes(weight, i, lanes);
     const V xhat = (load_lanes(x + i, lanes) - m) * r;
-    store_lanes<T>((g - grad_mean - xhat * projection) * r, dx + i, lanes);
+    return (g - grad_mean - xhat * projection) * r;
   });
 }
 
@@ -127,10 +129,12 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm(const Tensor& self,
     means = at::empty(shape, self.options().dtype(computed));
     rstds = at::empty(shape, self.options().dtype(computed));
     A *mean = means.mutable_data_ptr<A>(), *rstd = rstds.mutable_data_ptr<A>();
-    const int64_t n = width;
-    parallel_for(0, rows, rows_per_task(n), [&](int64_t begin, int64_t end) {
+    const int64_t n = width, count = rows;
+    parallel_for(0, count, rows_per_task(n), [&](int64_t begin, int64_t end) {
+      const RowWriter<T> writer(count * n);
       for (int64_t row = begin; row < end; ++row) {
-        normalize_row<T>(x + row * n, y + row * n, n, w_data, b_data, eps, mean[row], rstd[row]);
+        normalize_row<T>(writer, x + row * n, y + row * n, n, w_data, b_data, eps, mean[row],
+                         rstd[row]);
       }
     });
   });
@@ -190,14 +194,14 @@ std::tuple<Tensor, Tensor, Tensor> native_layer_norm_backward(
     T* dx = output_mask[0] ? grad_input.mutable_data_ptr<T>() : nullptr;
     const bool parameters = output_mask[1] || output_mask[2];
     RowSums<A> sums(rows, n, parameters ? 2 * n : 0);
-    sums.run([&](int64_t row, A* dw) {
+    sums.template run<T>([&](const RowWriter<T>& writer, int64_t row, A* dw) {
       const T *x_row = x + row * n, *dy_row = dy + row * n;
       T* const dx_row = dx ? dx + row * n : nullptr;
       if (parameters) {
-        gradient_row<true>(dy_row, x_row, dx_row, n, w_data, m_data[row], r_data[row],
+        gradient_row<true>(writer, dy_row, x_row, dx_row, n, w_data, m_data[row], r_data[row],
                            {dw, dw + n});
       } else {
-        gradient_row<false>(dy_row, x_row, dx_row, n, w_data, m_data[row], r_data[row], {});
+        gradient_row<false>(writer, dy_row, x_row, dx_row, n, w_data, m_data[row], r_data[row], {});
       }
     });
     const auto join = [&](int64_t offset) {

@@ -24,6 +24,7 @@
 #include "kernels/norm_lanes.h"
 #include "kernels/norm_rows.h"
 #include "kernels/parameters.h"
+#include "kernels/row_writer.h"
 #include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
@@ -34,8 +35,8 @@ using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
 template <class T>
-void normalize_row(const T* x, T* y, int64_t width, const opmath_t<T>* weight, double eps,
-                   opmath_t<T>& rstd_out) {
+void normalize_row(const RowWriter<T>& writer, const T* x, T* y, int64_t width,
+                   const opmath_t<T>* weight, double eps, opmath_t<T>& rstd_out) {
   using A = opmath_t<T>;
   using V = Vec<A>;
   const double squares = sum_lanes<A, 1>(width, [&](int64_t i, auto lanes) {
@@ -44,17 +45,16 @@ void normalize_row(const T* x, T* y, int64_t width, const opmath_t<T>* weight, d
   })[0];
   rstd_out = static_cast<A>(1 / std::sqrt(squares / width + eps));
   const V rstd(rstd_out);
-  for_lanes<A>(0, width, [&](int64_t i, auto lanes) {
-    const V value = load_lanes(x + i, lanes) * rstd;
-    store_lanes<T>(value * weight_lanes(weight, i, lanes), y + i, lanes);
+  writer.write(y, width, [&](int64_t i, auto lanes) {
+    return load_lanes(x + i, lanes) * rstd * weight_lanes(weight, i, lanes);
   });
 }
 
 // dx = rstd * (g - xhat * mean(g * xhat)), where g = dy * weight and xhat = x * rstd. The row's
 // share of the weight's gradient, dy * xhat, is added to `weight_sums` on the way.
 template <bool parameters, class T>
-void gradient_row(const T* dy, const T* x, T* dx, int64_t width, const opmath_t<T>* weight,
-                  opmath_t<T> rstd, opmath_t<T>* weight_sums) {
+void gradient_row(const RowWriter<T>& writer, const T* dy, const T* x, T* dx, int64_t width,
+                  const opmath_t<T>* weight, opmath_t<T> rstd, opmath_t<T>* weight_sums) {
   using A = opmath_t<T>;
   using V = Vec<A>;
   const V r(rstd);
@@ -67,10 +67,10 @@ void gradient_row(const T* dy, const T* x, T* dx, int64_t width, const opmath_t<
   })[0];
   if (!dx) return;
   const V projection(static_cast<A>(total / width));
-  for_lanes<A>(0, width, [&](int64_t i, auto lanes) {
+  writer.write(dx, width, [&](int64_t i, auto lanes) {
     const V g = load_lanes(dy + i, lanes) * weight_lanes(weight, i, lanes);
     const V xhat = load_lanes(x + i, lanes) * r;
-    store_lanes<T>((g - xhat * projection) * r, dx + i, lanes);
+    return (g - xhat * projection) * r;
   });
 }
 
@@ -148,8 +148,9 @@ std::tuple<Tensor, Tensor> fused_rms_norm(const Tensor& input, at::IntArrayRef n
         A* rstd = rstds.mutable_data_ptr<A>();
         T* y = output.mutable_data_ptr<T>();
         parallel_for(0, count, rows_per_task(n), [&](int64_t begin, int64_t end) {
+          const RowWriter<T> writer(count * n);
           for (int64_t row = begin; row < end; ++row) {
-            normalize_row<T>(x + row * n, y + row * n, n, w_data, epsilon, rstd[row]);
+            normalize_row<T>(writer, x + row * n, y + row * n, n, w_data, epsilon, rstd[row]);
           }
         });
       });
@@ -182,13 +183,13 @@ std::tuple<Tensor, Tensor> fused_rms_norm_backward(const Tensor& grad_out, const
         T* dx = output_mask[0] ? grad_input.mutable_data_ptr<T>() : nullptr;
         const bool parameters = output_mask[1] && weight.defined();
         RowSums<A> sums(count, n, parameters ? n : 0);
-        sums.run([&](int64_t row, A* dw) {
+        sums.template run<T>([&](const RowWriter<T>& writer, int64_t row, A* dw) {
           const T *x_row = x + row * n, *dy_row = dy + row * n;
           T* const dx_row = dx ? dx + row * n : nullptr;
           if (parameters) {
-            gradient_row<true>(dy_row, x_row, dx_row, n, w_data, r_data[row], dw);
+            gradient_row<true>(writer, dy_row, x_row, dx_row, n, w_data, r_data[row], dw);
           } else {
-            gradient_row<false>(dy_row, x_row, dx_row, n, w_data, r_data[row], nullptr);
+            gradient_row<false>(writer, dy_row, x_row, dx_row, n, w_data, r_data[row], nullptr);
           }
         });
         if (parameters) {

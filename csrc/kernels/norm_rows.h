@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/norm_lanes.h"
+#include "kernels/row_writer.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -30,17 +31,20 @@ class RowSums {
   /// `rows` of `row_width` elements; a width of 0 where no sums are wanted.
   RowSums(int64_t rows, int64_t row_width, int64_t width)
       : rows_(rows),
+        row_width_(row_width),
         chunk_(rows_per_task(row_width)),
         chunks_((rows + chunk_ - 1) / chunk_),
         width_(width),
         partials_(chunks_ * width, A(0)) {}
 
-  /// body(row, what the row is to add itself to) for all rows.
-  template <class Body>
+  /// body(writer, row, what the row is to add itself to) for all rows, of which each gives a row of
+  /// a result of T.
+  template <class T, class Body>
   void run(const Body& body) {
     parallel_for(0, chunks_, 1, [&](int64_t begin, int64_t end) {
+      const RowWriter<T> writer(rows_ * row_width_);
       for (int64_t row = begin * chunk_; row < std::min(end * chunk_, rows_); ++row) {
-        body(row, partials_.data() + row / chunk_ * width_);
+        body(writer, row, partials_.data() + row / chunk_ * width_);
       }
     });
   }
@@ -56,7 +60,7 @@ class RowSums {
   }
 
  private:
-  int64_t rows_, chunk_, chunks_, width_;
+  int64_t rows_, row_width_, chunk_, chunks_, width_;
   std::vector<A> partials_;
 };
 

@@ -11,6 +11,8 @@
 #include <limits>
 
 #include "kernels/norm_lanes.h"
+#include "kernels/row_writer.h"
+#include "kernels/scratch.h"
 #include "kernels/slices.h"
 #include "kernels/softmax_lanes.h"
 #include "loops/exp.h"
@@ -21,13 +23,15 @@ namespace {
 
 constexpr int64_t kElementsPerTask = 16384;
 
-// row(offset) for each contiguous row, or columns(offset, width) for each block of columns.
-template <class Row, class Columns>
+// row(writer, offset) for each contiguous row, or columns(writer, offset, width) for each block of
+// columns, of a result of Out.
+template <class Out, class Row, class Columns>
 void for_each_slice(const Slices& extent, Row&& row, Columns&& columns) {
   if (extent.inner == 1) {
     const int64_t grain = std::max<int64_t>(1, kElementsPerTask / extent.dim);
     parallel_for(0, extent.outer, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) row(i * extent.dim);
+      const RowWriter<Out> writer(extent.outer * extent.dim);
+      for (int64_t i = begin; i < end; ++i) row(writer, i * extent.dim);
     });
     return;
   }
@@ -35,9 +39,10 @@ void for_each_slice(const Slices& extent, Row&& row, Columns&& columns) {
   const int64_t width = std::min(kSoftmaxColumns, extent.inner);
   const int64_t grain = std::max<int64_t>(1, kElementsPerTask / (extent.dim * width));
   parallel_for(0, extent.outer * blocks, grain, [&](int64_t begin, int64_t end) {
+    const RowWriter<Out> writer(extent.outer * extent.dim * extent.inner);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t first = i % blocks * kSoftmaxColumns;
-      columns(i / blocks * extent.dim * extent.inner + first,
+      columns(writer, i / blocks * extent.dim * extent.inner + first,
               std::min(kSoftmaxColumns, extent.inner - first));
     }
   });
@@ -67,33 +72,60 @@ V finished(const V& x, const V& max, const V& kept, const Finish<V>& finish) {
   return fma(e, finish.main, e * finish.rest);
 }
 
+// Where n exponentials wait: in `out`, unless that is written past the caches.
+template <class A>
+class Kept {
+ public:
+  Kept(bool apart, A* out, int64_t n)
+      : scratch_(apart ? n : 0), data_(apart ? scratch_.data() : out) {}
+  A* data() const { return data_; }
+
+ private:
+  Scratch<A, Kept> scratch_;
+  A* data_;
+};
+template <bool keep, class A, class Out>
+Kept<A> kept_exponentials(const RowWriter<Out>& writer, [[maybe_unused]] Out* out, int64_t n) {
+  if constexpr (keep) {
+    return {writer.streaming(), out, n};
+  } else {
+    return {false, nullptr, 0};
+  }
+}
+
 template <bool log, class In, class Out>
-void softmax_row(const In* in, Out* out, int64_t n) {
+void softmax_row(const RowWriter<Out>& writer, const In* in, Out* out, int64_t n) {
   using A = opmath_t<In>;
   using V = Vec<A>;
   constexpr bool keep = keeps_exponentials<log, In, Out>;
+  const Kept<A> memory = kept_exponentials<keep, A>(writer, out, n);
+  A* const exponentials = memory.data();
   const V max(largest_of_row(in, n));
   const double sum = sum_lanes<A, 1>(n, [&](int64_t at, auto count) {
     const V e = math::exp_below(load_lanes(in + at, count), max);
-    if constexpr (keep) store_lanes(e, out + at, count);
+    if constexpr (keep) store_lanes<A>(e, exponentials + at, count);
     return std::array<V, 1>{e};
   })[0];
 
   const double last = finishing<log>(sum);
   const A rounded = static_cast<A>(last);
   const Finish<V> finish{V(rounded), V(static_cast<A>(last - rounded))};
-  for_lanes<A>(0, n, [&](int64_t at, auto count) {
+  writer.write(out, n, [&](int64_t at, auto count) {
     const V x = keep ? V(A(0)) : Vec<A>(load_lanes(in + at, count));
-    const V kept = keep ? Vec<A>(load_lanes(out + at, count)) : V(A(0));
-    store_lanes<Out>(finished<log, In, Out>(x, max, kept, finish), out + at, count);
+    const V kept = keep ? Vec<A>(load_lanes(exponentials + at, count)) : V(A(0));
+    return finished<log, In, Out>(x, max, kept, finish);
   });
 }
 
 template <bool log, class In, class Out>
-void softmax_columns(const In* in, Out* out, int64_t dim, int64_t stride, int64_t width) {
+void softmax_columns(const RowWriter<Out>& writer, const In* in, Out* out, int64_t dim,
+                     int64_t stride, int64_t width) {
   using A = opmath_t<In>;
   using V = Vec<A>;
   constexpr bool keep = keeps_exponentials<log, In, Out>;
+  const Kept<A> memory = kept_exponentials<keep, A>(writer, out, dim * kSoftmaxColumns);
+  A* const exponentials = memory.data();
+  const int64_t apart = writer.streaming() ? kSoftmaxColumns : stride;  // their rows
   A max[kSoftmaxColumns], sum[kSoftmaxColumns], rest[kSoftmaxColumns];
   std::fill_n(max, width, -std::numeric_limits<A>::infinity());
   std::fill_n(sum, width, A(0));
@@ -108,7 +140,7 @@ void softmax_columns(const In* in, Out* out, int64_t dim, int64_t stride, int64_
     for_lanes<A>(0, width, [&](int64_t i, auto count) {
       const int64_t at = d * stride + i;
       const V e = math::exp_below(load_lanes(in + at, count), load_lanes(max + i, count));
-      if constexpr (keep) store_lanes(e, out + at, count);
+      if constexpr (keep) store_lanes<A>(e, exponentials + d * apart + i, count);
       store_lanes<A>(load_lanes(sum + i, count) + e, sum + i, count);
     });
   }
@@ -118,13 +150,11 @@ void softmax_columns(const In* in, Out* out, int64_t dim, int64_t stride, int64_
     rest[i] = static_cast<A>(last - sum[i]);
   }
   for (int64_t d = 0; d < dim; ++d) {
-    for_lanes<A>(0, width, [&](int64_t i, auto count) {
-      const int64_t at = d * stride + i;
-      const V x = keep ? V(A(0)) : Vec<A>(load_lanes(in + at, count));
-      const V kept = keep ? Vec<A>(load_lanes(out + at, count)) : V(A(0));
+    writer.write(out + d * stride, width, [&](int64_t i, auto count) {
+      const V x = keep ? V(A(0)) : Vec<A>(load_lanes(in + d * stride + i, count));
+      const V kept = keep ? Vec<A>(load_lanes(exponentials + d * apart + i, count)) : V(A(0));
       const Finish<V> finish{load_lanes(sum + i, count), load_lanes(rest + i, count)};
-      store_lanes<Out>(finished<log, In, Out>(x, load_lanes(max + i, count), kept, finish),
-                       out + at, count);
+      return finished<log, In, Out>(x, load_lanes(max + i, count), kept, finish);
     });
   }
 }
@@ -141,7 +171,8 @@ V input_gradient(const V& grad, const V& output, const V& sum) {
 }
 
 template <bool log, class In, class Out>
-void softmax_backward_row(const In* grad, const In* output, Out* grad_input, int64_t n) {
+void softmax_backward_row(const RowWriter<Out>& writer, const In* grad, const In* output,
+                          Out* grad_input, int64_t n) {
   using A = opmath_t<In>;
   using V = Vec<A>;
   const double total = sum_lanes<A, 1>(n, [&](int64_t i, auto count) {
@@ -149,16 +180,14 @@ void softmax_backward_row(const In* grad, const In* output, Out* grad_input, int
         sum_term<log>(load_lanes(grad + i, count), load_lanes(output + i, count))};
   })[0];
   const V sum(static_cast<A>(total));
-  for_lanes<A>(0, n, [&](int64_t i, auto count) {
-    store_lanes<Out>(
-        input_gradient<log>(load_lanes(grad + i, count), load_lanes(output + i, count), sum),
-        grad_input + i, count);
+  writer.write(grad_input, n, [&](int64_t i, auto count) {
+    return input_gradient<log>(load_lanes(grad + i, count), load_lanes(output + i, count), sum);
   });
 }
 
 template <bool log, class In, class Out>
-void softmax_backward_columns(const In* grad, const In* output, Out* grad_input, int64_t dim,
-                              int64_t stride, int64_t width) {
+void softmax_backward_columns(const RowWriter<Out>& writer, const In* grad, const In* output,
+                              Out* grad_input, int64_t dim, int64_t stride, int64_t width) {
   using A = opmath_t<In>;
   A sum[kSoftmaxColumns];
   std::fill_n(sum, width, A(0));
@@ -170,12 +199,10 @@ void softmax_backward_columns(const In* grad, const In* output, Out* grad_input,
     });
   }
   for (int64_t d = 0; d < dim; ++d) {
-    for_lanes<A>(0, width, [&](int64_t i, auto count) {
+    writer.write(grad_input + d * stride, width, [&](int64_t i, auto count) {
       const int64_t at = d * stride + i;
-      store_lanes<Out>(
-          input_gradient<log>(load_lanes(grad + at, count), load_lanes(output + at, count),
-                              load_lanes(sum + i, count)),
-          grad_input + at, count);
+      return input_gradient<log>(load_lanes(grad + at, count), load_lanes(output + at, count),
+                                 load_lanes(sum + i, count));
     });
   }
 }
@@ -217,10 +244,14 @@ void forward(const at::Tensor& self, int64_t dim, const at::Tensor& out, const c
     visit_types(input.scalar_type(), result.scalar_type(), name, [&]<class In, class Out>() {
       const In* in = input.const_data_ptr<In>();
       Out* to = result.mutable_data_ptr<Out>();
-      for_each_slice(
-          extent, [&](int64_t at) { softmax_row<log>(in + at, to + at, extent.dim); },
-          [&](int64_t at, int64_t width) {
-            softmax_columns<log>(in + at, to + at, extent.dim, extent.inner, width);
+      using Writer = RowWriter<Out>;
+      for_each_slice<Out>(
+          extent,
+          [&](const Writer& writer, int64_t at) {
+            softmax_row<log>(writer, in + at, to + at, extent.dim);
+          },
+          [&](const Writer& writer, int64_t at, int64_t width) {
+            softmax_columns<log>(writer, in + at, to + at, extent.dim, extent.inner, width);
           });
     });
   });
@@ -237,11 +268,15 @@ void backward(const at::Tensor& grad_output, const at::Tensor& output, int64_t d
       const In* g = grad.const_data_ptr<In>();
       const In* y = forward_output.const_data_ptr<In>();
       Out* to = result.mutable_data_ptr<Out>();
-      for_each_slice(
+      using Writer = RowWriter<Out>;
+      for_each_slice<Out>(
           extent,
-          [&](int64_t at) { softmax_backward_row<log>(g + at, y + at, to + at, extent.dim); },
-          [&](int64_t at, int64_t width) {
-            softmax_backward_columns<log>(g + at, y + at, to + at, extent.dim, extent.inner, width);
+          [&](const Writer& writer, int64_t at) {
+            softmax_backward_row<log>(writer, g + at, y + at, to + at, extent.dim);
+          },
+          [&](const Writer& writer, int64_t at, int64_t width) {
+            softmax_backward_columns<log>(writer, g + at, y + at, to + at, extent.dim, extent.inner,
+                                          width);
           });
     });
   });
