@@ -1,4 +1,4 @@
-"""Padding by reflection and replication: all dimensions, dtypes, layouts, gradients, bad input."""
+"""Padding by a constant, reflection and replication: all dimensions, dtypes, layouts, gradients, bad input."""
 
 import random
 
@@ -22,6 +22,8 @@ MODES = ["reflect", "replicate", "circular"]
     ("op", "dtype"),
     op_samples(
         [
+            "constant_pad_nd",
+            "nn.functional.pad.constant",
             "nn.functional.pad.reflect",
             "nn.functional.pad.replicate",
             "nn.functional.pad.replicate_negative",
@@ -52,6 +54,51 @@ def test_random_pads(mode, dimensions):
         if case % 3 == 0:
             x = noncontiguous(x)
         assert_agrees(lambda t, p=tuple(pads): F.pad(t, p, mode=mode), x, double_backward=True)
+
+
+@pytest.mark.parametrize("value", [0, 2.5])
+@pytest.mark.parametrize(
+    ("shape", "pads"),
+    [
+        ((3, 4, 130), (1, 0, 0, 2, 3, 1)),
+        ((5, 200), (0, 0, 2, 1)),
+        ((300,), (4, 5)),
+        ((2, 3, 4, 5, 150), (0, 0, 1, 1, 0, 2, 3, 0)),
+        ((2, 3, 140), (0, 3, 0, 0, 1, 0)),
+        ((2, 3, 140), (-1, 3, 1, 1)),
+        ((17, 64, 65, 61), (1, 2, 3, 1)),  # short rows, written past the caches in blocks
+        ((3, 2, 3_000, 1_001), (3, 1, 0, 2)),  # long ones
+        ((129, 37_003), (2, 2)),
+    ],
+    ids=str,
+)
+def test_constant(shape, pads, value):
+    x = torch.randn(shape, requires_grad=sum(shape) < 1_000)
+    assert_agrees(lambda t: F.pad(t, pads, value=value), x)
+
+
+@pytest.mark.parametrize("dtype", [*FLOATING, *OTHERS, torch.bool], ids=str)
+def test_constant_of_any_dtype(dtype):
+    x = torch.randint(0, 2, (3, 4, 600)).to(dtype)
+    for value in (0, 1):
+        assert_agrees(lambda t, v=value: F.pad(t, (1, 2, 0, 1), value=v), x)
+        assert_agrees(lambda t, v=value: F.pad(t.mT, (1, 2, 0, 1), value=v), x)
+    assert_agrees(lambda t: F.pad(t.conj() if t.is_complex() else t, (1, 1)), x)
+
+
+def test_constant_of_channels_last():
+    x = torch.randn(2, 3, 40, 50).to(memory_format=torch.channels_last)
+    assert_agrees(lambda t: F.pad(t, (1, 2, 3, 4), value=7.0), x)
+    assert_agrees(lambda t: F.pad(t[:, :1], (1, 2, 3, 4)), x)
+
+
+def test_constant_errors():
+    pad = torch.constant_pad_nd
+    x = torch.ones(3, 600)
+    assert_same_error(pad, x, [1])
+    assert_same_error(pad, x, [1, 1, 1, 1, 1, 1])
+    assert_same_error(pad, x, [-400, -300])
+    assert_same_error(lambda t: pad(t.to(torch.int8), [1, 1], 300), x)
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate"])

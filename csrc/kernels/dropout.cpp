@@ -15,6 +15,7 @@
 
 #include "kernels/cuda/dropout.h"
 #include "kernels/norm_lanes.h"
+#include "kernels/row_writer.h"
 #include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
@@ -32,11 +33,12 @@ opmath_t<T> noise(double kept) {
 /// to = from * (keep ? factor : 0). A product, not a choice: dropped infinities and NaN are NaN, as
 /// they are in stock.
 template <class T>
-void scale_kept(const T* from, const bool* keep, opmath_t<T> factor, T* to, int64_t count) {
+void scale_kept(const RowWriter<T>& writer, const T* from, const bool* keep, opmath_t<T> factor,
+                T* to, int64_t count) {
   using V = Lanes<T>;
   using Bytes = typename alt::detail::NativeVector<int8_t, V::size>::type;
   using Bits = typename Mask<opmath_t<T>>::Native;
-  for_lanes<opmath_t<T>>(0, count, [&](int64_t i, auto lanes) {
+  writer.write(to, count, [&](int64_t i, auto lanes) {
     Bytes bytes{};
     if constexpr (std::is_same_v<decltype(lanes), Full>) {
       std::memcpy(&bytes, keep + i, sizeof(bytes));
@@ -45,7 +47,7 @@ void scale_kept(const T* from, const bool* keep, opmath_t<T> factor, T* to, int6
     }
     const Mask<opmath_t<T>> kept{__builtin_convertvector(bytes, Bits) != 0};
     const V noise = select(kept, V(factor), V(opmath_t<T>(0)));
-    store_lanes<T>(load_lanes(from + i, lanes) * noise, to + i, lanes);
+    return load_lanes(from + i, lanes) * noise;
   });
 }
 
@@ -59,7 +61,8 @@ Tensor masked_scale(const Tensor& values, const Tensor& mask, double kept) {
     const bool* keep = mask.const_data_ptr<bool>();
     T* to = result.mutable_data_ptr<T>();
     parallel_for(0, values.numel(), 16384, [&](int64_t begin, int64_t end) {
-      scale_kept(from + begin, keep + begin, factor, to + begin, end - begin);
+      const RowWriter<T> writer(values.numel());
+      scale_kept(writer, from + begin, keep + begin, factor, to + begin, end - begin);
     });
   });
   return result;
