@@ -1,4 +1,4 @@
-"""Padding by a constant, reflection and replication: all dimensions, dtypes, layouts, gradients, bad input."""
+"""Padding by a constant, reflection, replication: dimensions, dtypes, layouts, gradients, errors."""
 
 import random
 
