@@ -1,4 +1,4 @@
-"""Padding by a constant, reflection, replication: dimensions, dtypes, layouts, gradients, errors."""
+"""Padding by a constant, reflection, replication: dimensions, dtypes, layouts, gradients, input."""
 
 import random
 
