@@ -193,6 +193,21 @@ def test_forward_mode_and_functorch():
     assert_same(run("alt"), run("cpu"), strides=False)
 
 
+def test_lazy_negation():
+    """What memory holds is not the number; the dispatcher resolves that below autograd."""
+    scores, target, weight = problem((6, 4))
+    given = torch._neg_view(scores.detach()).requires_grad_()
+    assert_agrees(lambda x, t, w: F.cross_entropy(x, t, torch._neg_view(w)), given, target, weight)
+    assert_agrees(lambda x, t: F.cross_entropy(x, torch._neg_view(-t)), scores, target)
+
+    def run(device):
+        x, t = copy_to((scores, target), device)
+        loss = F.cross_entropy(x, t)
+        return torch.autograd.grad(loss, x, torch._neg_view(torch.ones_like(loss)))
+
+    assert_same(run("alt"), run("cpu"))
+
+
 def test_compiled():
     scores, target = on_alt()
     expected = F.cross_entropy(scores, target)

@@ -439,6 +439,26 @@ def test_batched_gradients(kind):
     assert_same(run("alt"), run("cpu"), strides=False)
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.LSTMCell])
+def test_lazy_negation(kind):
+    """What memory holds is not the number; the dispatcher resolves that below autograd."""
+
+    def run(device):
+        torch.manual_seed(0)
+        module, x = kind(3, 4), torch.randn(2, 5, 3)
+        x = copy_to(x if kind is nn.LSTM else x[0], device).requires_grad_()
+        output = module.to(device)(torch._neg_view(x))[0]
+        grad = torch._neg_view(torch.ones_like(output))
+        plain = module(x)[0]
+        return [
+            output,
+            *torch.autograd.grad(output, [x, *module.parameters()], grad),
+            *torch.autograd.grad(plain, [x, *module.parameters()], grad),
+        ]
+
+    assert_same(run("alt"), run("cpu"), strides=False)
+
+
 def test_nodes_have_names():
     x = torch.randn(2, 3, device="alt")
     assert "grad_fn=<RecurrentCellBackward>)" in str(nn.LSTMCell(3, 4).to("alt")(x)[0])

@@ -22,6 +22,11 @@ inline bool any_defined(const variable_list& tensors) {
                      [](const at::Tensor& tensor) { return tensor.defined(); });
 }
 
+/// Whether memory holds other numbers than the tensor: the dispatcher resolves that below autograd.
+inline bool is_lazy(const at::Tensor& tensor) {
+  return tensor.is_neg() || tensor.is_conj() || tensor._is_zerotensor();
+}
+
 /// Whether the kernels may look at these tensors: ordinary ones of one device and of one dtype that
 /// they know, and nothing follows the operators but autograd.
 inline bool are_plain(const std::vector<at::Tensor>& tensors) {
@@ -29,7 +34,7 @@ inline bool are_plain(const std::vector<at::Tensor>& tensors) {
   const auto plain = [&](const at::Tensor& tensor) {
     return tensor.defined() && tensor.device() == first.device() &&
            tensor.layout() == at::kStrided && tensor.scalar_type() == first.scalar_type() &&
-           !tensor._fw_grad(0).defined();
+           !is_lazy(tensor) && !tensor._fw_grad(0).defined();
   };
   const bool transformed =
       c10::impl::tls_is_dispatch_key_included(c10::DispatchKey::FuncTorchDynamicLayerFrontMode) ||
@@ -61,7 +66,7 @@ inline bool may_overwrite_saved(bool hooked) {
 /// or these are no ordinary tensors (is_grads_batched).
 inline bool wants_operators(const variable_list& grads) {
   const auto special = [](const at::Tensor& grad) {
-    return grad.defined() && at::isTensorSubclassLike(grad);
+    return grad.defined() && (at::isTensorSubclassLike(grad) || is_lazy(grad));
   };
   return at::GradMode::is_enabled() || std::any_of(grads.begin(), grads.end(), special);
 }

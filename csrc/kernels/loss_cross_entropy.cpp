@@ -87,7 +87,7 @@ bool is_served(const Call& call, bool with_gradient) {
   const bool targets_fit = target.scalar_type() == at::kLong &&
                            target.device() == call.input.device() &&
                            target.layout() == at::kStrided && target.sizes().equals(places) &&
-                           !at::isTensorSubclassLike(target);
+                           !at::isTensorSubclassLike(target) && !is_lazy(target);
   const bool weight_fits =
       !call.weight.defined() || (call.weight.dim() == 1 && call.weight.size(0) == classes &&
                                  !call.weight.requires_grad() && call.label_smoothing == 0);
