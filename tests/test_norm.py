@@ -10,6 +10,7 @@ from agreement import (
     assert_agrees,
     assert_same_error,
     check_op_samples,
+    copy_to,
     noncontiguous,
     op_samples,
 )
@@ -407,3 +408,36 @@ def test_a_refused_call_leaves_the_statistics_alone():
 def test_native_group_norm_refuses_strides():
     x = torch.ones(2, 6, 5).transpose(0, 2)
     assert_same_error(lambda t: torch.native_group_norm(t, None, None, 5, 6, 2, 3, 1e-5), x)
+
+
+@pytest.mark.parametrize(
+    ("norm", "shape", "parameters"),
+    [
+        (lambda x, w, b: F.layer_norm(x, (1_001,), w, b), (4_300, 1_001), 1_001),
+        (lambda x, w, b: F.rms_norm(x, (1_001,), w) + b, (4_300, 1_001), 1_001),
+        (lambda x, w, b: F.group_norm(x, 3, w, b), (24, 33, 75, 73), 33),
+        (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), (24, 33, 75, 73), 33),
+        (
+            lambda x, w, b: F.batch_norm(
+                x.contiguous(memory_format=torch.channels_last), None, None, w, b, True
+            ),
+            (16, 80, 60, 57),
+            80,
+        ),
+    ],
+    ids=["layer", "rms", "group", "batch", "batch channels_last"],
+)
+def test_results_that_no_cache_holds(norm, shape, parameters):
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(shape), torch.rand(parameters) + 0.5, torch.randn(parameters)
+    given = [t.requires_grad_() for t in (x, weight, bias)]
+    grad = torch.randn(shape)
+
+    def run(device):
+        here = copy_to(given, device)
+        output = norm(*here)
+        return [output, *torch.autograd.grad(output, here, grad.to(device))]
+
+    # Sums over 100,000 elements, which stock adds up in float.
+    for ours, theirs in zip(run("alt"), run("cpu"), strict=True):
+        torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-3, atol=1e-3)

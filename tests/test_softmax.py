@@ -136,3 +136,22 @@ def test_softmax_of_large_numbers_is_exact_to_a_few_ulp(dim):
     normal = expected > 2**-125
     ulp = (ours - expected).abs() / expected * 2**23
     assert ulp[normal].max() < 4  # stock's: 33
+
+
+@pytest.mark.parametrize("function", [torch.softmax, torch.log_softmax])
+@pytest.mark.parametrize(
+    ("shape", "dim"),
+    [
+        ((4_001, 1_101), 1),
+        ((4_001, 1_101), 0),
+        ((9_000, 500), 0),  # more exponentials in a block of columns than a thread keeps memory for
+        ((3, 21, 270, 257), 1),
+    ],
+    ids=str,
+)
+def test_results_that_no_cache_holds(function, shape, dim):
+    torch.manual_seed(0)
+    x = torch.randn(shape, requires_grad=True)
+    assert_agrees(lambda x: function(x, dim), x)
+    with torch.no_grad():
+        assert_agrees(lambda x: function(x.bfloat16(), dim), x)

@@ -1,5 +1,5 @@
 // Rows of a result, computed in lanes and written past the caches where the whole result is large
-// (loops/stream.h): a fourth of the traffic of a normalisation, which reads its row once.
+// (loops/stream.h): an ordinary store reads the line first, a third of what a normalisation moves.
 #pragma once
 
 #include <algorithm>

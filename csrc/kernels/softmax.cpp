@@ -72,16 +72,23 @@ V finished(const V& x, const V& max, const V& kept, const Finish<V>& finish) {
   return fma(e, finish.main, e * finish.rest);
 }
 
-// Where n exponentials wait: in `out`, unless that is written past the caches.
+// Where n exponentials wait: in `out`, unless that is written past the caches and the thread has
+// memory for them that is not fresh.
 template <class A>
 class Kept {
+  using Memory = Scratch<A, Kept>;
+
  public:
-  Kept(bool apart, A* out, int64_t n)
-      : scratch_(apart ? n : 0), data_(apart ? scratch_.data() : out) {}
+  Kept(bool streaming, A* out, int64_t n)
+      : apart_(streaming && n * static_cast<int64_t>(sizeof(A)) <= Memory::kKeptBytes),
+        scratch_(apart_ ? n : 0),
+        data_(apart_ ? scratch_.data() : out) {}
   A* data() const { return data_; }
+  bool apart() const { return apart_; }
 
  private:
-  Scratch<A, Kept> scratch_;
+  bool apart_;
+  Memory scratch_;
   A* data_;
 };
 template <bool keep, class A, class Out>
@@ -125,7 +132,7 @@ void softmax_columns(const RowWriter<Out>& writer, const In* in, Out* out, int64
   constexpr bool keep = keeps_exponentials<log, In, Out>;
   const Kept<A> memory = kept_exponentials<keep, A>(writer, out, dim * kSoftmaxColumns);
   A* const exponentials = memory.data();
-  const int64_t apart = writer.streaming() ? kSoftmaxColumns : stride;  // their rows
+  const int64_t apart = memory.apart() ? kSoftmaxColumns : stride;  // their rows
   A max[kSoftmaxColumns], sum[kSoftmaxColumns], rest[kSoftmaxColumns];
   std::fill_n(max, width, -std::numeric_limits<A>::infinity());
   std::fill_n(sum, width, A(0));
