@@ -182,6 +182,11 @@ def test_counts_of_true(count: int) -> None:
         assert_agrees(lambda x, d=dim: x.sum(d), square)
 
 
+def test_no_elements_sum_up_to_zero_in_every_dtype() -> None:
+    for dtype in (torch.complex32, torch.complex64, torch.bool, torch.uint8, torch.float16):
+        assert_agrees(lambda x: x.sum(1), torch.empty(3, 0, dtype=dtype))
+
+
 def test_sums_in_another_dtype() -> None:
     """What is accumulated alike is summed without a cast before; other casts come first."""
     for dtype in (torch.bool, torch.uint8, torch.int32, torch.bfloat16, torch.float32):

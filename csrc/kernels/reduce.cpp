@@ -43,7 +43,9 @@ void sum(const at::Tensor& self, at::OptionalIntArrayRef dim, bool keepdim,
   const bool as_it_is =
       c10::promoteTypes(in, out) == out && reduction_dtype(in) == reduction_dtype(out);
   auto iter = at::meta::make_reduction(self, result, dim, keepdim, as_it_is ? in : out);
-  if (in == at::kBool && out == at::kLong) {
+  if (iter.numel() == 0) {
+    result.zero_();  // of any dtype
+  } else if (in == at::kBool && out == at::kLong) {
     run_reduction(iter, CountTrue{}, {"sum"});
   } else {
     reduction_stub<ops::Sum, RealAndComplexReduction>(iter, "sum");
