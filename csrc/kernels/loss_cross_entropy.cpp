@@ -9,28 +9,21 @@
 #include <ATen/core/Reduction.h>
 #include <ATen/ops/cross_entropy_loss_native.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
-#include <torch/csrc/autograd/functions/utils.h>
-#include <torch/csrc/autograd/saved_variable.h>
 
-#include <memory>
 #include <optional>
-#include <string>
-#include <type_traits>
-#include <typeinfo>
 #include <vector>
 
 #include "dispatch/autocast.h"
 #include "kernels/autograd.h"
 #include "kernels/autograd_nodes.h"
 #include "kernels/loss_cross_entropy.h"
+#include "kernels/loss_node.h"
 
 namespace alt::kernels {
 namespace {
 
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
-using torch::autograd::Node;
-using torch::autograd::SavedVariable;
 
 struct Call {
   Tensor input, target, weight;
@@ -98,101 +91,41 @@ bool is_served(const Call& call, bool with_gradient) {
           call.reduction == at::Reduction::Sum);
 }
 
-/// What PyTorch's composition ends with, which gives the node its name.
-enum class Last { kNllLoss, kNllLoss2d, kView, kAdd };
+/// What PyTorch's composition ends with, which names the node.
+struct NllLoss {
+  static constexpr const char* kName = "NllLossBackward0";
+};
+struct NllLoss2d {
+  static constexpr const char* kName = "NllLoss2DBackward0";
+};
+struct View {
+  static constexpr const char* kName = "ViewBackward0";
+};
+struct Add {
+  static constexpr const char* kName = "AddBackward0";
+};
 
-Last last_of(const Call& call) {
+template <class Last>
+void record(const Call& call, const cross_entropy::Result& result) {
+  Call kept = call;  // without its tensors: the node keeps those
+  kept.input = kept.target = kept.weight = Tensor();
+  record_loss<Last>(result.loss, call.input, {call.target, call.weight}, result.gradient,
+                    LossNode::Unchanged::kNothing,
+                    [kept](const Tensor& input, const variable_list& operands) {
+                      Call again = kept;
+                      again.input = input;
+                      again.target = operands[0];
+                      again.weight = operands[1];
+                      return composite(again);
+                    });
+}
+
+void record(const Call& call, const cross_entropy::Result& result) {
   const int64_t dims = call.input.dim();
-  if (call.label_smoothing > 0) return Last::kAdd;
-  if (dims <= 2) return Last::kNllLoss;
-  return call.reduction == at::Reduction::None && dims != 4 ? Last::kView : Last::kNllLoss2d;
-}
-
-class CrossEntropyNode : public Node {
- public:
-  void save(const Call& call, const Tensor& gradient) {
-    hooked_ = hooks_take_saved();
-    input_ = SavedVariable(call.input, /*is_output=*/false);
-    target_ = SavedVariable(call.target, false);
-    weight_ = SavedVariable(call.weight, false);
-    gradient_ = SavedVariable(gradient, false);
-    call_ = {{}, {}, {}, call.reduction, call.ignore_index, call.label_smoothing};
-  }
-
-  variable_list apply(variable_list&& grads) override {
-    const std::lock_guard lock(mutex_);
-    if (!grads[0].defined() || !task_should_compute_output(0)) return {Tensor()};
-    if (wants_operators(grads)) return gradients_of_operators(grads);
-    const Tensor gradient = gradient_.unpack();
-    const bool ours = may_overwrite_saved(hooked_);
-    if (grads[0].dim() == 0 && grads[0].item<double>() == 1) {
-      return {ours ? gradient : gradient.clone()};
-    }
-    const Tensor factor = grads[0].dim() == 0 ? grads[0] : grads[0].unsqueeze(1);
-    return {ours ? gradient.mul_(factor) : gradient.mul(factor)};
-  }
-
-  void release_variables() override {
-    const std::lock_guard lock(mutex_);
-    for (SavedVariable* saved : {&input_, &target_, &weight_, &gradient_}) saved->reset_data();
-  }
-
- private:
-  variable_list gradients_of_operators(const variable_list& grads) {
-    Call call = call_;
-    call.target = target_.unpack();
-    call.weight = weight_.unpack();
-    return gradients_through({input_.unpack()}, {true}, grads, [&](const variable_list& inputs) {
-      call.input = inputs[0];
-      return variable_list{composite(call)};
-    });
-  }
-
-  Call call_;  // its tensors are the saved ones
-  SavedVariable input_, target_, weight_, gradient_;
-  bool hooked_ = false;
-};
-
-template <Last last>
-class CrossEntropyBackward final : public CrossEntropyNode {
- public:
-  static constexpr const char* kName = last == Last::kNllLoss     ? "NllLossBackward0"
-                                       : last == Last::kNllLoss2d ? "NllLoss2DBackward0"
-                                       : last == Last::kView      ? "ViewBackward0"
-                                                                  : "AddBackward0";
-  std::string name() const override { return kName; }
-};
-
-/// A node that PyTorch's pointer of this version holds: intrusive from 2.13 on.
-template <class T>
-auto make_node() {
-  using Pointer = std::decay_t<decltype(std::declval<Node&>().getptr())>;
-  if constexpr (std::is_same_v<Pointer, std::shared_ptr<Node>>) {
-    return std::make_shared<T>();
-  } else {
-    return c10::make_intrusive<T>();
-  }
-}
-
-template <Last last>
-void record(const Call& call, const cross_entropy::Result& result) {
-  const auto node = make_node<CrossEntropyBackward<last>>();
-  node->set_next_edges(torch::autograd::collect_next_edges(call.input));
-  node->save(call, result.gradient);
-  torch::autograd::set_history(result.loss, node);
-}
-
-void record(const Call& call, const cross_entropy::Result& result) {
-  switch (last_of(call)) {
-    case Last::kNllLoss:
-      return record<Last::kNllLoss>(call, result);
-    case Last::kNllLoss2d:
-      return record<Last::kNllLoss2d>(call, result);
-    case Last::kView:
-      return record<Last::kView>(call, result);
-    case Last::kAdd:
-      return record<Last::kAdd>(call, result);
-  }
+  if (call.label_smoothing > 0) return record<Add>(call, result);
+  if (dims <= 2) return record<NllLoss>(call, result);
+  if (call.reduction == at::Reduction::None && dims != 4) return record<View>(call, result);
+  record<NllLoss2d>(call, result);
 }
 
 Tensor computed(const Call& call, bool with_gradient) {
@@ -208,16 +141,11 @@ Tensor computed(const Call& call, bool with_gradient) {
   return result.loss;
 }
 
-template <Last last>
-NodeName name_of_node() {
-  return {typeid(CrossEntropyBackward<last>), CrossEntropyBackward<last>::kName};
-}
-
 }  // namespace
 
 std::vector<NodeName> cross_entropy_nodes() {
-  return {name_of_node<Last::kNllLoss>(), name_of_node<Last::kNllLoss2d>(),
-          name_of_node<Last::kView>(), name_of_node<Last::kAdd>()};
+  return {name_of_loss_node<NllLoss>(), name_of_loss_node<NllLoss2d>(), name_of_loss_node<View>(),
+          name_of_loss_node<Add>()};
 }
 
 Tensor cross_entropy_loss(const Tensor& self, const Tensor& target, const OptionalTensor& weight,

@@ -27,6 +27,7 @@
 #include "kernels/row_writer.h"
 #include "kernels/scratch.h"
 #include "kernels/softmax_lanes.h"
+#include "kernels/sum_of_tasks.h"
 #include "loops/exp.h"
 #include "runtime/thread_pool.h"
 
@@ -35,18 +36,6 @@ namespace {
 
 constexpr int64_t kColumns = kSoftmaxColumns;
 constexpr int64_t kElementsPerTask = 16384;
-
-/// The sum of term(task), in the order of the tasks.
-template <class F>
-double sum_of_tasks(int64_t tasks, F&& term) {
-  std::vector<double> terms(tasks);
-  parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) terms[task] = term(task);
-  });
-  double sum = 0;
-  for (const double found : terms) sum += found;
-  return sum;
-}
 
 /// What each exponential becomes: times `scale`, less `shift`.
 template <class V>
