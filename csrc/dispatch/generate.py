@@ -27,6 +27,7 @@ from generator.native_functions import NativeFunctions, RowError
 from generator.rows import (
     emit_aten,
     emit_autograd,
+    emit_derivative,
     emit_meta,
     emit_own,
     emit_reduction,
@@ -61,7 +62,16 @@ def chunks(rows: list[Emitted], size: int) -> list[list[Emitted]]:
 def generate(table_path: Path) -> dict[str, str]:
     """File name to file text, for the whole of ops.yaml."""
     table = yaml.safe_load(table_path.read_text())
-    sections = {"aten", "meta", "own", "autograd", "stubs", "reductions", "pointwise"}
+    sections = {
+        "aten",
+        "meta",
+        "own",
+        "autograd",
+        "derivatives",
+        "stubs",
+        "reductions",
+        "pointwise",
+    }
     unknown = set(table) - sections - {"cuda", "newer"}
     if unknown:
         raise SystemExit(f"ops.yaml: unknown sections {sorted(unknown)}")
@@ -86,6 +96,10 @@ def generate(table_path: Path) -> dict[str, str]:
         handled(errors, str(row), lambda r=row: emit_autograd(native, cuda, r))
         for row in table.get("autograd") or []
     ]
+    derivatives = [
+        handled(errors, str(row), lambda r=row: emit_derivative(native, cuda, r))
+        for row in table.get("derivatives") or []
+    ]
     stubs = [
         handled(errors, str(row), lambda r=row: emit_stub(cuda, r)) for row in table["stubs"] or []
     ]
@@ -99,7 +113,7 @@ def generate(table_path: Path) -> dict[str, str]:
     everything = itertools.chain(
         *registered.values(), autograd, stubs, reductions, *pointwise.values()
     )
-    errors += duplicates(everything) + cuda.unused()
+    errors += duplicates(everything) + duplicates(derivatives) + cuda.unused()
     if errors:
         raise SystemExit("\n".join(errors))
 
@@ -109,6 +123,9 @@ def generate(table_path: Path) -> dict[str, str]:
             files[f"register_{section}_{i}.cpp"] = registration_file(rows)
     files["register_autograd.cpp"] = registration_file(
         autograd, keys=("AutogradPrivateUse1", "PrivateUse1")
+    )
+    files["register_derivatives.cpp"] = registration_file(
+        derivatives, keys=("AutogradPrivateUse1",)
     )
     for i, rows in enumerate(chunks(stubs, 90)):
         files[f"stubs_{i}.cpp"] = stub_file(rows)

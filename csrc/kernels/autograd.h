@@ -44,6 +44,19 @@ inline bool are_plain(const std::vector<at::Tensor>& tensors) {
          std::all_of(tensors.begin(), tensors.end(), plain);
 }
 
+/// While one lives, operators reach PyTorch's own derivatives where ours would stand in their
+/// place: those are registered for devices that PyTorch has no key of (AutogradOther) as well.
+class PytorchDerivatives {
+ public:
+  PytorchDerivatives()
+      : passed_by_(c10::DispatchKeySet(c10::DispatchKey::AutogradFunctionality)),
+        reached_(c10::DispatchKeySet(c10::DispatchKey::AutogradOther)) {}
+
+ private:
+  c10::impl::ExcludeDispatchKeyGuard passed_by_;
+  c10::impl::IncludeDispatchKeyGuard reached_;
+};
+
 /// Whether autograd wants to know of what is made of these tensors.
 inline bool is_differentiated(const std::vector<at::Tensor>& tensors) {
   return at::GradMode::is_enabled() &&

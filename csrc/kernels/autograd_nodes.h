@@ -13,6 +13,7 @@ struct NodeName {
 };
 
 std::vector<NodeName> cross_entropy_nodes();
+std::vector<NodeName> pointwise_loss_nodes();
 std::vector<NodeName> recurrent_cell_nodes();
 std::vector<NodeName> recurrent_layer_nodes();
 

@@ -49,7 +49,8 @@ void name_nodes(const std::vector<NodeName>& nodes) {
 }  // namespace
 
 void bind_kernels(py::module_& module) {
-  for (const auto nodes : {cross_entropy_nodes, recurrent_cell_nodes, recurrent_layer_nodes}) {
+  for (const auto nodes :
+       {cross_entropy_nodes, pointwise_loss_nodes, recurrent_cell_nodes, recurrent_layer_nodes}) {
     name_nodes(nodes());
   }
   module.def("rmsprop", &rmsprop_step, py::arg("params"), py::arg("grads"), py::arg("square_avgs"),

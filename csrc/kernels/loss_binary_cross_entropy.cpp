@@ -17,7 +17,7 @@
 #include "kernels/cuda/loss_binary_cross_entropy.h"
 #include "kernels/norm_lanes.h"
 #include "kernels/operands.h"
-#include "loops/math.h"
+#include "ops/loss.h"
 #include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
 
@@ -63,12 +63,6 @@ bool within_unit_interval(const T* x, int64_t n) {
   return within;
 }
 
-template <class A>
-Vec<A> loss(const Vec<A>& x, const Vec<A>& target) {
-  const Vec<A> one(A(1)), least(A(-100));
-  return (target - one) * maximum(math::log1p(-x), least) - target * maximum(math::log(x), least);
-}
-
 }  // namespace
 
 Tensor binary_cross_entropy(const Tensor& self, const Tensor& target, const OptionalTensor& weight,
@@ -100,7 +94,8 @@ Tensor binary_cross_entropy(const Tensor& self, const Tensor& target, const Opti
       for (int64_t chunk = begin; chunk < end; ++chunk) {
         const int64_t first = chunk * kChunk;
         sums[chunk] = sum_lanes<A, 1>(std::min(kChunk, n - first), [&](int64_t i, auto lanes) {
-          V value = loss<A>(load_lanes(x + first + i, lanes), load_lanes(t + first + i, lanes));
+          V value = ops::binary_cross_entropy(load_lanes(x + first + i, lanes),
+                                              load_lanes(t + first + i, lanes));
           if (w) value = value * load_lanes(w + first + i, lanes);
           if (elementwise) store_lanes<T>(value, out + first + i, lanes);
           return std::array<V, 1>{value};
@@ -121,8 +116,6 @@ Tensor& binary_cross_entropy_out(const Tensor& self, const Tensor& target,
   return into(out, kernels::binary_cross_entropy(self, target, weight, reduction));
 }
 
-// grad * (x - target) / max(x * (1 - x), 1e-12), over n for a mean; the least divisor is a float,
-// as in stock
 Tensor binary_cross_entropy_backward(const Tensor& grad_output, const Tensor& self,
                                      const Tensor& target, const OptionalTensor& weight,
                                      int64_t reduction) {
@@ -142,13 +135,12 @@ Tensor binary_cross_entropy_backward(const Tensor& grad_output, const Tensor& se
     const T *x = operands.input.const_data_ptr<T>(), *t = operands.target.const_data_ptr<T>(),
             *g = grad.const_data_ptr<T>(), *w = data_or_null<T>(operands.weight);
     T* out = grad_input.mutable_data_ptr<T>();
-    const V one(A(1)), least(A(1e-12f)),
-        scale(reduction == at::Reduction::Mean ? static_cast<A>(1.0 / n) : A(1));
+    const V scale(reduction == at::Reduction::Mean ? static_cast<A>(1.0 / n) : A(1));
     parallel_for(0, n, kChunk, [&](int64_t begin, int64_t end) {
       for_lanes<A>(begin, end, [&](int64_t i, auto lanes) {
-        const V p = load_lanes(x + i, lanes);
-        V value = load_lanes(g + i, lanes) * (p - load_lanes(t + i, lanes)) /
-                  maximum((one - p) * p, least);
+        V value =
+            load_lanes(g + i, lanes) *
+            ops::binary_cross_entropy_slope(load_lanes(x + i, lanes), load_lanes(t + i, lanes));
         if (w) value = value * load_lanes(w + i, lanes);
         store_lanes<T>(value * scale, out + i, lanes);
       });

@@ -1,4 +1,4 @@
-// Elementwise parts of losses; reductions over them are separate operators.
+// Losses of single elements, and their derivatives.
 #pragma once
 
 #include "loops/function.h"
@@ -42,6 +42,20 @@ ALT_FN T huber_backward(T x, T y, T grad, T norm, T delta) {
   const T d = x - y;
   return select(d <= T(0) - delta, (T(0) - norm) * grad * delta,
                 select(d >= delta, norm * grad * delta, norm * d * grad));
+}
+
+/// Of a probability x; logarithms are at least -100.
+template <class T>
+ALT_FN T binary_cross_entropy(T x, T y) {
+  const T least(-100);
+  return (y - T(1)) * alt::maximum(math::log1p(T(0) - x), least) -
+         y * alt::maximum(math::log(x), least);
+}
+
+/// The derivative by x. The least divisor is a float, as in stock.
+template <class T>
+ALT_FN T binary_cross_entropy_slope(T x, T y) {
+  return (x - y) / alt::maximum((T(1) - x) * x, T(1e-12F));
 }
 
 }  // namespace alt::ops

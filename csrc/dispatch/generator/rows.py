@@ -73,13 +73,17 @@ def emit_meta(native: NativeFunctions, cuda: Cuda, row: dict[str, str]) -> Emitt
     return emitted
 
 
+def declaration(signature: NativeSignature, kernel: str) -> str:
+    arguments = ", ".join(a.defn() for a in signature.arguments())
+    returns = signature.defn("@").split(" @", 1)[0]
+    return f"{returns} {kernel}({arguments});"
+
+
 def whole_operator(cuda: Cuda, f: NativeFunction, kernel: str) -> Emitted:
     emitted = Emitted()
     with native_function_manager(f):
         signature = NativeSignature(f.func, symint=False)
-        arguments = ", ".join(a.defn() for a in signature.arguments())
-        returns = signature.defn("@").split(" @", 1)[0]
-        emitted.declarations += cuda.declare_twin(kernel, f"{returns} {kernel}({arguments});")
+        emitted.declarations += cuda.declare_twin(kernel, declaration(signature, kernel))
         on_gpu = cuda.alternative(f, kernel, forwarded(f, False))
         if any("at::native::" in line for line in on_gpu):
             emitted.includes.add(f"ATen/ops/{f.root_name}_native.h")
@@ -102,8 +106,23 @@ def emit_autograd(native: NativeFunctions, cuda: Cuda, row: dict[str, str]) -> E
     ((name, kernel),) = row.items()
     f = native.function(name)
     if not f.has_composite_implicit_autograd_kernel:
-        raise RowError("PyTorch has a derivative of it: make it an 'own' row")
+        raise RowError("PyTorch has a derivative of it: make it an 'own' or a 'derivatives' row")
     return whole_operator(cuda, replace(f, device_check=DeviceCheckType.NoCheck), kernel)
+
+
+def emit_derivative(native: NativeFunctions, cuda: Cuda, row: dict[str, str]) -> Emitted:
+    """An operator with a derivative of ours, on any engine, in place of PyTorch's."""
+    ((name, kernel),) = row.items()
+    f = native.function(name)
+    if f.has_composite_implicit_autograd_kernel:
+        raise RowError("PyTorch has no derivative of it: make it an 'autograd' row")
+    f = replace(f, device_check=DeviceCheckType.NoCheck, structured_delegate=None)
+    emitted = Emitted()
+    with native_function_manager(f):
+        signature = NativeSignature(f.func, symint=False)
+        emitted.declarations += cuda.declare_twin(kernel, declaration(signature, kernel))
+        unstructured(f, f"alt::kernels::{kernel}", False, emitted)
+    return emitted
 
 
 def emit_stub(cuda: Cuda, row: dict[str, str]) -> Emitted:
