@@ -366,3 +366,23 @@ def test_divisors_of_the_most_negative_integer(dtype):
     assert_agrees(torch.gcd, numbers[:, None], numbers)
     if dtype in (torch.int8, torch.int16):  # the product fits no wider type that stock has
         assert_agrees(torch.lcm, numbers[:, None], numbers)
+
+
+def test_logarithms_of_floats_are_within_a_ulp():
+    """log and log1p are our own for lanes of float: every 999th number, and the odd ones."""
+    numbers = torch.arange(1, 0x7F800000, 999, dtype=torch.int32).view(torch.float32)
+    fractions = torch.arange(1, 0x3F800000, 999, dtype=torch.int32).view(torch.float32)
+    odd = torch.tensor([0.0, -0.0, 1.0, -1.0, -2.0, 3e38] + [float(x) for x in ("inf", "nan")])
+    for function, given in (
+        (torch.log, torch.cat([numbers, odd.repeat(16)])),
+        (torch.log1p, torch.cat([numbers, -fractions, odd.repeat(16)])),
+    ):
+        exact = function(given.double())
+        ours = function(given.to("alt"))
+        away = torch.nextafter(exact.float().abs(), torch.tensor(float("inf"))).double()
+        ulp = away - exact.float().abs().double()
+        wrong = ~((ours.cpu().double() - exact).abs() <= ulp)
+        special = ~exact.isfinite() | (exact == 0)
+        assert not (wrong & ~special).any()
+        assert_same(ours[special.to("alt")], exact[special].float())
+        assert torch.equal(ours.signbit().cpu() & (exact == 0), exact.signbit() & (exact == 0))

@@ -16,6 +16,7 @@
 #include "kernels/row_writer.h"
 #include "kernels/sum_of_tasks.h"
 #include "loops/exp.h"
+#include "loops/log.h"
 #include "loops/math.h"
 #include "ops/loss.h"
 
@@ -85,7 +86,7 @@ struct BinaryCrossEntropyWithLogits {
     using V = Vec<A>;
     const V zero(0), one(1);
     const V small = math::exp_nonpositive(-math::abs(x)), share = one / (one + small);
-    const V log_sigmoid = minimum(zero, x) - math::log1p(small);
+    const V log_sigmoid = minimum(zero, x) - math::log1p_of_fraction(small);
     const V sigmoid = select(x < zero, small * share, share);
     const V weight = (pos_weight - one) * t + one;
     return {(one - t) * x - weight * log_sigmoid, weight * sigmoid - pos_weight * t};
@@ -96,7 +97,7 @@ struct KullbackLeibler {
   template <class V>
   Terms<V> operator()(V x, V t) const {
     const V zero(0);
-    return {select(t == zero, zero, t * math::log(t)) - t * x, -t};
+    return {select(t == zero, zero, t * math::log_inline(t)) - t * x, -t};
   }
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "loops/function.h"
+#include "loops/log.h"
 #include "loops/math.h"
 
 namespace alt::ops {
@@ -48,8 +49,8 @@ ALT_FN T huber_backward(T x, T y, T grad, T norm, T delta) {
 template <class T>
 ALT_FN T binary_cross_entropy(T x, T y) {
   const T least(-100);
-  return (y - T(1)) * alt::maximum(math::log1p(T(0) - x), least) -
-         y * alt::maximum(math::log(x), least);
+  return (y - T(1)) * alt::maximum(math::log1p_inline(T(0) - x), least) -
+         y * alt::maximum(math::log_inline(x), least);
 }
 
 /// The derivative by x. The least divisor is a float, as in stock.

@@ -6,6 +6,7 @@
 #include "loops/erf.h"
 #include "loops/exp.h"
 #include "loops/function.h"
+#include "loops/log.h"
 #include "loops/math.h"
 #include "loops/tanh.h"
 
@@ -32,7 +33,7 @@ ALT_FN T expm1(T x) {
 }
 template <class T>
 ALT_FN T log(T x) {
-  return math::log(x);
+  return math::log_inline(x);
 }
 template <class T>
 ALT_FN T log2(T x) {
@@ -51,7 +52,7 @@ ALT_FN T log10(T x) {
 }
 template <class T>
 ALT_FN T log1p(T x) {
-  return math::log1p(x);
+  return math::log1p_inline(x);
 }
 template <class T>
 ALT_FN T sin(T x) {
@@ -178,7 +179,7 @@ template <class T>
 ALT_FN T logit(T x, T eps) {
   const T upper = T(1) - eps;
   x = select(eps < T(0), x, select(x < eps, eps, select(x > upper, upper, x)));
-  return math::log(x / (T(1) - x));
+  return math::log_inline(x / (T(1) - x));
 }
 
 /// sin(pi x) / (pi x), and 1 at 0.
@@ -192,7 +193,7 @@ ALT_FN T sinc(T x) {
 template <class T>
 ALT_FN T entr(T x) {
   const T infinity(std::numeric_limits<element_t<T>>::infinity());
-  const T inside = (T(0) - x) * math::log(x);
+  const T inside = (T(0) - x) * math::log_inline(x);
   return select(is_nan(x) | (x > T(0)), select(is_nan(x), x, inside),
                 select(x == T(0), T(0), T(0) - infinity));
 }
@@ -200,12 +201,12 @@ ALT_FN T entr(T x) {
 /// x log y, and 0 where x is 0 and y is not NaN.
 template <class T>
 ALT_FN T xlogy(T x, T y) {
-  return select(is_nan(y), y, select(x == T(0), T(0), x * math::log(y)));
+  return select(is_nan(y), y, select(x == T(0), T(0), x * math::log_inline(y)));
 }
 
 template <class T>
 ALT_FN T xlog1py(T x, T y) {
-  return select(is_nan(y), y, select(x == T(0), T(0), x * math::log1p(y)));
+  return select(is_nan(y), y, select(x == T(0), T(0), x * math::log1p_inline(y)));
 }
 
 /// log(exp x + exp y) of complex numbers, by the one with the larger real part.
@@ -221,7 +222,7 @@ T complex_logaddexp(T x, T y) {
     return smaller.real() < 0 ? smaller : math::log(math::exp(smaller) + math::exp(larger));
   }
   if (smaller.real() == -kInfinity) return larger;
-  return larger + math::log1p(math::exp(smaller - larger));
+  return larger + math::log1p_inline(math::exp(smaller - larger));
 }
 
 /// log(exp x + exp y) without overflow; equal infinities give themselves.
@@ -231,7 +232,7 @@ ALT_FN T logaddexp(T x, T y) {
     return complex_logaddexp(x, y);
   } else {
     const T larger = select(x > y, x, y);
-    const T sum = larger + math::log1p(math::exp(T(0) - math::abs(x - y)));
+    const T sum = larger + math::log1p_inline(math::exp(T(0) - math::abs(x - y)));
     return select((x == y) & (x - y != T(0)), x, sum);
   }
 }
@@ -240,7 +241,7 @@ template <class T>
 ALT_FN T logaddexp2(T x, T y) {
   const T larger = select(x > y, x, y);
   const T inverse_ln2(1.442695040888963407359924681001892137);
-  const T sum = larger + math::log1p(math::exp2(T(0) - math::abs(x - y))) * inverse_ln2;
+  const T sum = larger + math::log1p_inline(math::exp2(T(0) - math::abs(x - y))) * inverse_ln2;
   return select((x == y) & (x - y != T(0)), x, sum);
 }
 
