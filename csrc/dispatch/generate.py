@@ -62,26 +62,18 @@ def chunks(rows: list[Emitted], size: int) -> list[list[Emitted]]:
 def generate(table_path: Path) -> dict[str, str]:
     """File name to file text, for the whole of ops.yaml."""
     table = yaml.safe_load(table_path.read_text())
-    sections = {
-        "aten",
-        "meta",
-        "own",
-        "autograd",
-        "derivatives",
-        "stubs",
-        "reductions",
-        "pointwise",
-    }
-    unknown = set(table) - sections - {"cuda", "newer"}
+    rows = {"aten", "meta", "own", "autograd", "derivatives", "stubs", "reductions", "pointwise"}
+    unknown = set(table) - rows - {"shortcuts", "cuda", "newer"}
     if unknown:
         raise SystemExit(f"ops.yaml: unknown sections {sorted(unknown)}")
     native = NativeFunctions()
     cuda = Cuda.read(native, table)
     errors: list[str] = []
     absent = set(table.get("newer") or []) - set(native.functions)
+    shortcuts = dict(table["shortcuts"])
     registered = {
         "aten": [
-            handled(errors, name, lambda n=name: emit_aten(native, cuda, n))
+            handled(errors, name, lambda n=name: emit_aten(native, cuda, n, shortcuts.pop(n, None)))
             for name in table["aten"] or []
             if name not in absent
         ]
@@ -113,6 +105,7 @@ def generate(table_path: Path) -> dict[str, str]:
     everything = itertools.chain(
         *registered.values(), autograd, stubs, reductions, *pointwise.values()
     )
+    errors += [f"shortcuts: '{name}' is no row of aten" for name in shortcuts]
     errors += duplicates(everything) + duplicates(derivatives) + cuda.unused()
     if errors:
         raise SystemExit("\n".join(errors))

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <vector>
 
+#include "kernels/bits.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::kernels {
@@ -48,5 +50,23 @@ class ChunkCounts {
   int64_t total_ = 0;
   std::vector<int64_t> first_;
 };
+
+/// Bit i says that data[begin + i] is not zero, for the next 64 elements or those up to `end`.
+template <class T>
+uint64_t nonzero_bits(const T* data, int64_t begin, int64_t end) {
+  return keep_bits(begin, end, [data](int64_t i) { return data[i] != T(0); });
+}
+
+/// Counts what is not zero.
+template <class T>
+ChunkCounts count_nonzero(const T* data, int64_t numel) {
+  return ChunkCounts(numel, [data](int64_t begin, int64_t end) {
+    int64_t count = 0;
+    for (int64_t i = begin; i < end; i += kWordBits) {
+      count += std::popcount(nonzero_bits(data, i, end));
+    }
+    return count;
+  });
+}
 
 }  // namespace alt::kernels

@@ -1,7 +1,8 @@
 // masked_fill_, masked_select and masked_scatter_.
 //
 // Selection runs twice over the mask: once to count each chunk, so that every chunk knows where its
-// elements go, and once to move them.
+// elements go, and once to move them, by the bits of 64 elements: a branch for each is mispredicted
+// every second time where the mask is random, which is six times as slow.
 #include <ATen/ExpandUtils.h>
 #include <ATen/MemoryOverlap.h>
 #include <ATen/TensorIterator.h>
@@ -17,6 +18,7 @@
 #include <type_traits>
 
 #include "kernels/chunk_counts.h"
+#include "kernels/compaction.h"
 #include "kernels/cuda/index.h"
 #include "kernels/iterate.h"
 #include "loops/dtype.h"
@@ -115,13 +117,7 @@ at::Tensor& masked_select_out(const at::Tensor& self, const at::Tensor& mask, at
     return out;
   }
   const bool* flags = chosen.const_data_ptr<bool>();
-  const ChunkCounts counts(chosen.numel(), [&](int64_t begin, int64_t end) {
-    int64_t count = 0;
-    for (int64_t i = begin; i < end; ++i) {
-      count += flags[i];
-    }
-    return count;
-  });
+  const ChunkCounts counts = count_nonzero(flags, chosen.numel());
   at::native::resize_output(out, {counts.total()});
   if (counts.total() == 0) {
     return out;
@@ -131,11 +127,8 @@ at::Tensor& masked_select_out(const at::Tensor& self, const at::Tensor& mask, at
     const auto* from = static_cast<const T*>(source.const_data_ptr());
     auto* to = static_cast<T*>(target.mutable_data_ptr());
     counts.for_each([&](int64_t begin, int64_t end, int64_t first) {
-      T* next = to + first;
-      for (int64_t i = begin; i < end; ++i) {
-        if (flags[i]) {
-          *next++ = from[i];
-        }
+      for (int64_t i = begin; i < end; i += kWordBits) {
+        first += pack_picked(nonzero_bits(flags, i, end), from + i, to + first);
       }
     });
   });
@@ -173,13 +166,7 @@ at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::
     return self;
   }
   const bool* flags = chosen.const_data_ptr<bool>();
-  const ChunkCounts counts(chosen.numel(), [&](int64_t begin, int64_t end) {
-    int64_t count = 0;
-    for (int64_t i = begin; i < end; ++i) {
-      count += flags[i];
-    }
-    return count;
-  });
+  const ChunkCounts counts = count_nonzero(flags, chosen.numel());
   TORCH_CHECK(counts.total() <= values.numel(),
               "Number of elements of source < number of ones in mask");
   if (counts.total() == 0) {
@@ -190,11 +177,8 @@ at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::
     const auto* from = static_cast<const T*>(values.const_data_ptr());
     auto* to = static_cast<T*>(target.mutable_data_ptr());
     counts.for_each([&](int64_t begin, int64_t end, int64_t first) {
-      const T* next = from + first;
-      for (int64_t i = begin; i < end; ++i) {
-        if (flags[i]) {
-          to[i] = *next++;
-        }
+      for (int64_t i = begin; i < end; i += kWordBits) {
+        first += spread_picked(nonzero_bits(flags, i, end), from + first, to + i);
       }
     });
   });

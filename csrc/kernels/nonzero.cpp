@@ -22,22 +22,6 @@
 namespace alt::kernels {
 namespace {
 
-template <class T>
-uint64_t nonzero_bits(const T* data, int64_t begin, int64_t end) {
-  return keep_bits(begin, end, [data](int64_t i) { return data[i] != T(0); });
-}
-
-template <class T>
-ChunkCounts count_chunks(const T* data, int64_t numel) {
-  return ChunkCounts(numel, [data](int64_t begin, int64_t end) {
-    int64_t count = 0;
-    for (int64_t i = begin; i < end; i += kWordBits) {
-      count += std::popcount(nonzero_bits(data, i, end));
-    }
-    return count;
-  });
-}
-
 /// Where a row of coordinates stands, and the step to the next row.
 class Row {
  public:
@@ -156,7 +140,7 @@ at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
   const auto source = self.contiguous();
   visit<EveryType>(self.scalar_type(), "nonzero_count_cpu", [&]<class T>() {
     const T* data = source.const_data_ptr<T>();
-    const auto counts = count_chunks(data, source.numel());
+    const auto counts = count_nonzero(data, source.numel());
     const int64_t total = counts.total();
     auto coordinates = at::empty({self.dim(), total}, out.options());
     if (coordinates.numel() > 0) {
@@ -174,7 +158,7 @@ at::Tensor nonzero(const at::Tensor& self) {
   at::Tensor coordinates;
   visit<EveryType>(self.scalar_type(), "nonzero_count_cpu", [&]<class T>() {
     const T* data = source.const_data_ptr<T>();
-    const auto counts = count_chunks(data, source.numel());
+    const auto counts = count_nonzero(data, source.numel());
     const int64_t total = counts.total();
     coordinates = at::empty({self.dim(), total}, self.options().dtype(at::kLong));
     if (coordinates.numel() > 0) {
@@ -201,7 +185,7 @@ at::Tensor& nonzero_static_out(const at::Tensor& self, int64_t size, int64_t fil
   const auto source = self.contiguous();
   visit<EveryType>(self.scalar_type(), "nonzero_count_cpu", [&]<class T>() {
     const T* data = source.const_data_ptr<T>();
-    const auto counts = count_chunks(data, source.numel());
+    const auto counts = count_nonzero(data, source.numel());
     write_coordinates(data, source.sizes(), counts,
                       {out.mutable_data_ptr<int64_t>(), out.stride(0), out.stride(1), size});
     const int64_t filled = std::min(size, counts.total());

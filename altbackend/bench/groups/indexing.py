@@ -13,6 +13,11 @@ from altbackend.bench.scenario import Group, distinct, integers, mask, randn, ze
 GROUP = Group("indexing")
 
 
+def _fill(x: Tensor, mask: Tensor, value: float) -> Tensor:
+    x[mask] = value
+    return x
+
+
 def _accumulate(x: Tensor, index: Tensor, values: Tensor) -> Tensor:
     return torch.zeros_like(x).index_put_((index,), values, accumulate=True)
 
@@ -55,6 +60,8 @@ for rows, width in ((64, 64), (1024, 1024), (4096, 4096)):
         "scatter_add", shape, _scatter, x, index, randn(rows, width), bytes=20 * n, quick=middle
     )
     GROUP.add("masked_select", shape, torch.masked_select, x, mask(rows, width), quick=middle)
+    GROUP.add("index by a mask", shape, Tensor.__getitem__, x, mask(rows, width))
+    GROUP.add("assign by a mask", shape, _fill, x, mask(rows, width), 0.0)
     GROUP.add("nonzero", shape, torch.nonzero, mask(rows, width))
     GROUP.add("masked_fill_", shape, torch.Tensor.masked_fill_, x, mask(rows, width), 0.0)
     GROUP.add("take_along_dim", shape, torch.take_along_dim, x, index, 1)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from torchgen.api import meta, structured
 from torchgen.api.types import NativeSignature
 from torchgen.context import native_function_manager
-from torchgen.model import DeviceCheckType, NativeFunction
+from torchgen.model import DeviceCheckType, NativeFunction, SchemaKind
 
 from generator.cuda import Cuda
 from generator.native_functions import NativeFunctions, RowError
@@ -38,26 +38,43 @@ REDUCTIONS = {
 COMPUTE = {"common": "kCommon", "output": "kOutput", "input": "kInput", "double": "kDouble"}
 
 
-def emit_aten(native: NativeFunctions, cuda: Cuda, name: str) -> Emitted:
+def emit_shortcut(f: NativeFunction, kernel: str, emitted: Emitted) -> list[str]:
+    """The statement that returns where the kernel knows a way past PyTorch's function."""
+    inplace = f.func.kind() is SchemaKind.inplace
+    with native_function_manager(f):
+        signature = NativeSignature(f.func, symint=False)
+        arguments = ", ".join(a.defn() for a in signature.arguments())
+        result = "bool" if inplace else "std::optional<at::Tensor>"
+        emitted.declarations.append(f"{result} {kernel}({arguments});")
+        call = f"alt::kernels::{kernel}({forwarded(f, False)})"
+    if inplace:
+        return [f"if ({call}) return self;"]
+    return [f"if (auto found = {call}) return *std::move(found);"]
+
+
+def emit_aten(
+    native: NativeFunctions, cuda: Cuda, name: str, shortcut: str | None = None
+) -> Emitted:
     """PyTorch's own device-generic function, registered for alt."""
     if name in native.groups:
         g = native.groups[name]
         root = g.functional.root_name
         kernel, _ = native.cpu_kernel(g)
         emitted = Emitted(includes={f"ATen/ops/{root}_native.h"})
-        structured_group(g, f"at::native::structured_{kernel}", "op.impl", emitted)
+        first = emit_shortcut(g.functional, shortcut, emitted) if shortcut else []
+        structured_group(g, f"at::native::structured_{kernel}", "op.impl", emitted, first=first)
         return emitted
     f = native.function(name)
     if f.structured or f.structured_delegate is not None:
         raise RowError(f"'{name}' belongs to a structured group: name its functional operator")
     kernel, symint = native.cpu_kernel(f)
     emitted = Emitted(includes={f"ATen/ops/{f.root_name}_native.h"})
+    first = emit_shortcut(f, shortcut, emitted) if shortcut else []
     with native_function_manager(f):
         function = f"at::native::{kernel}"
-        on_gpu: list[str] = []
         if cuda.has("host", name):
-            on_gpu = cuda.host_call(f, f"{function}({forwarded(f, symint)})")
-        unstructured(f, function, symint, emitted, on_gpu)
+            first += cuda.host_call(f, f"{function}({forwarded(f, symint)})")
+        unstructured(f, function, symint, emitted, first)
     return emitted
 
 

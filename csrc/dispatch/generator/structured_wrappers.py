@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torchgen.api import structured
 from torchgen.api.translate import translate
@@ -138,6 +140,7 @@ def structured_variant(
     parent: str,
     implementation: str,
     cuda: Cuda | None,
+    first: Sequence[str],
 ) -> str:
     """One of sin, sin_, sin.out: meta, then the kernel, then the outputs."""
     kind = f.func.kind()
@@ -153,7 +156,7 @@ def structured_variant(
     }[kind]
     operator = f"alt::structured::Operator<{parent}, {len(f.func.returns)}>"
     constructor = ", ".join([f"alt::structured::Variant::{variant}", *outputs])
-    body = [*guards(f), f"{operator} op({constructor});"]
+    body = [*guards(f), *first, f"{operator} op({constructor});"]
     alpha_checked = kind is SchemaKind.out and str(g.functional.func.name) in CHECK_ALPHA
     if alpha_checked:
         body.append("const at::Scalar alpha = alt::structured::alpha_of(self, other, given);")
@@ -194,9 +197,14 @@ def structured_group(
     implementation: str,
     emitted: Emitted,
     cuda: Cuda | None = None,
+    first: Sequence[str] = (),
 ) -> None:
+    """`first` are statements of the functional variant before all others."""
     for f in [g.functional, g.inplace, g.out]:
         if f is not None:
+            before = first if f is g.functional else ()
             with native_function_manager(f):
-                emitted.definitions.append(structured_variant(f, g, parent, implementation, cuda))
+                emitted.definitions.append(
+                    structured_variant(f, g, parent, implementation, cuda, before)
+                )
             emitted.registrations.append(register(f))

@@ -81,9 +81,9 @@ def forwarded(f: NativeFunction, symint: bool) -> str:
 
 
 def unstructured(
-    f: NativeFunction, kernel: str, symint: bool, emitted: Emitted, on_gpu: Sequence[str] = ()
+    f: NativeFunction, kernel: str, symint: bool, emitted: Emitted, first: Sequence[str] = ()
 ) -> None:
-    """`on_gpu` are statements that return where the operators run on a GPU."""
-    body = [*guards(f), *on_gpu, f"return {kernel}({forwarded(f, symint)});"]
+    """`first` are statements that return where something else than the kernel is to be called."""
+    body = [*guards(f), *first, f"return {kernel}({forwarded(f, symint)});"]
     emitted.definitions.append(define(f, symint, body))
     emitted.registrations.append(register(f))
