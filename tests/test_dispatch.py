@@ -44,6 +44,10 @@ own:
   - no_such_own: kernel
 autograd:
   - convolution_overrideable: has_a_derivative_already
+derivatives:
+  - l1_loss: is_made_of_others
+shortcuts:
+  trace: way_past_nothing
 stubs:
   - {stub: sin_stub, header: ATen/native/UnaryOps.h}
 reductions:
@@ -64,6 +68,8 @@ pointwise:
         "nonzero",
         "no_such_own",
         "convolution_overrideable",
+        "l1_loss",
+        "shortcuts: 'trace'",
         "sin_stub",
         "sum_stub",
         "cos_stub",
@@ -72,7 +78,7 @@ pointwise:
         "nobody",
     ]:
         assert row in message
-    assert len(message.splitlines()) == 11
+    assert len(message.splitlines()) == 13
 
 
 @pytest.mark.parametrize(
@@ -80,6 +86,7 @@ pointwise:
     [
         EMPTY.replace("own: []", "own:\n  - nonzero: nonzero\n  - nonzero: other"),
         EMPTY.replace("aten: []", "aten:\n  - add.Tensor\n  - add.Tensor"),
+        EMPTY + "derivatives:\n  - mse_loss: one\n  - mse_loss: two\n",
         EMPTY.replace(
             "stubs: []",
             "stubs:\n"
@@ -87,7 +94,7 @@ pointwise:
             "  - {stub: sin_stub, header: ATen/native/UnaryOps.h, kernel: two}",
         ),
     ],
-    ids=["own", "aten", "stubs"],
+    ids=["own", "aten", "derivatives", "stubs"],
 )
 def test_two_rows_for_one_thing_are_refused(
     generator: ModuleType, tmp_path: Path, table: str
@@ -97,6 +104,28 @@ def test_two_rows_for_one_thing_are_refused(
 
 def test_an_unknown_section_is_refused(generator: ModuleType, tmp_path: Path) -> None:
     assert "'atens'" in refusal(generator, tmp_path, EMPTY + "atens: []\n")
+
+
+def test_a_shortcut_comes_before_pytorchs_function(generator: ModuleType, tmp_path: Path) -> None:
+    table = tmp_path / "ops.yaml"
+    rows = "aten:\n  - index.Tensor\n  - _index_put_impl_\n"
+    table.write_text(
+        EMPTY.replace("aten: []\n", rows)
+        + "shortcuts:\n  index.Tensor: short\n  _index_put_impl_: put\n"
+    )
+    written = "".join(generator.generate(table).values())
+    assert "std::optional<at::Tensor> short(const at::Tensor & self" in written
+    assert written.count("if (auto found = alt::kernels::short(self, indices))") == 1
+    assert written.count("if (alt::kernels::put(self, indices, values, accumulate, unsafe))") == 1
+
+
+def test_a_derivative_stands_in_autograds_place(generator: ModuleType, tmp_path: Path) -> None:
+    table = tmp_path / "ops.yaml"
+    table.write_text(EMPTY + "derivatives:\n  - mse_loss: square\n")
+    written = generator.generate(table)["register_derivatives.cpp"]
+    assert "TORCH_LIBRARY_IMPL(aten, AutogradPrivateUse1, m)" in written
+    assert "TORCH_LIBRARY_IMPL(aten, PrivateUse1, m)" not in written
+    assert "return alt::kernels::square(self, target, reduction);" in written
 
 
 def test_a_row_of_a_newer_torch_is_left_out(generator: ModuleType, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def generate(table_path: Path) -> dict[str, str]:
     cuda = Cuda.read(native, table)
     errors: list[str] = []
     absent = set(table.get("newer") or []) - set(native.functions)
-    shortcuts = dict(table["shortcuts"])
+    shortcuts = dict(table.get("shortcuts") or {})
     registered = {
         "aten": [
             handled(errors, name, lambda n=name: emit_aten(native, cuda, n, shortcuts.pop(n, None)))
