@@ -70,10 +70,10 @@ def generate(table_path: Path) -> dict[str, str]:
     cuda = Cuda.read(native, table)
     errors: list[str] = []
     absent = set(table.get("newer") or []) - set(native.functions)
-    shortcuts = dict(table.get("shortcuts") or {})
+    shortcuts = table.get("shortcuts") or {}
     registered = {
         "aten": [
-            handled(errors, name, lambda n=name: emit_aten(native, cuda, n, shortcuts.pop(n, None)))
+            handled(errors, name, lambda n=name: emit_aten(native, cuda, n, shortcuts.get(n)))
             for name in table["aten"] or []
             if name not in absent
         ]
@@ -89,7 +89,7 @@ def generate(table_path: Path) -> dict[str, str]:
         for row in table.get("autograd") or []
     ]
     derivatives = [
-        handled(errors, str(row), lambda r=row: emit_derivative(native, cuda, r))
+        handled(errors, str(row), lambda r=row: emit_derivative(native, r))
         for row in table.get("derivatives") or []
     ]
     stubs = [
@@ -105,7 +105,8 @@ def generate(table_path: Path) -> dict[str, str]:
     everything = itertools.chain(
         *registered.values(), autograd, stubs, reductions, *pointwise.values()
     )
-    errors += [f"shortcuts: '{name}' is no row of aten" for name in shortcuts]
+    nowhere = set(shortcuts) - set(table["aten"] or [])
+    errors += [f"shortcuts: '{name}' is no row of aten" for name in sorted(nowhere)]
     errors += duplicates(everything) + duplicates(derivatives) + cuda.unused()
     if errors:
         raise SystemExit("\n".join(errors))

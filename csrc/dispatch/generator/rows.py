@@ -38,14 +38,19 @@ REDUCTIONS = {
 COMPUTE = {"common": "kCommon", "output": "kOutput", "input": "kInput", "double": "kDouble"}
 
 
+def declaration(f: NativeFunction, kernel: str, result: str | None = None) -> str:
+    """Of a function with the operator's arguments, and with its result unless another is given."""
+    signature = NativeSignature(f.func, symint=False)
+    arguments = ", ".join(a.defn() for a in signature.arguments())
+    return f"{result or signature.defn('@').split(' @', 1)[0]} {kernel}({arguments});"
+
+
 def emit_shortcut(f: NativeFunction, kernel: str, emitted: Emitted) -> list[str]:
     """The statement that returns where the kernel knows a way past PyTorch's function."""
     inplace = f.func.kind() is SchemaKind.inplace
     with native_function_manager(f):
-        signature = NativeSignature(f.func, symint=False)
-        arguments = ", ".join(a.defn() for a in signature.arguments())
         result = "bool" if inplace else "std::optional<at::Tensor>"
-        emitted.declarations.append(f"{result} {kernel}({arguments});")
+        emitted.declarations.append(declaration(f, kernel, result))
         call = f"alt::kernels::{kernel}({forwarded(f, False)})"
     if inplace:
         return [f"if ({call}) return self;"]
@@ -90,17 +95,16 @@ def emit_meta(native: NativeFunctions, cuda: Cuda, row: dict[str, str]) -> Emitt
     return emitted
 
 
-def declaration(signature: NativeSignature, kernel: str) -> str:
-    arguments = ", ".join(a.defn() for a in signature.arguments())
-    returns = signature.defn("@").split(" @", 1)[0]
-    return f"{returns} {kernel}({arguments});"
-
-
-def whole_operator(cuda: Cuda, f: NativeFunction, kernel: str) -> Emitted:
+def whole_operator(cuda: Cuda | None, f: NativeFunction, kernel: str) -> Emitted:
+    """Without `cuda` the kernel knows the engine itself."""
     emitted = Emitted()
     with native_function_manager(f):
-        signature = NativeSignature(f.func, symint=False)
-        emitted.declarations += cuda.declare_twin(kernel, declaration(signature, kernel))
+        declared = declaration(f, kernel)
+        if cuda is None:
+            emitted.declarations.append(declared)
+            unstructured(f, f"alt::kernels::{kernel}", False, emitted)
+            return emitted
+        emitted.declarations += cuda.declare_twin(kernel, declared)
         on_gpu = cuda.alternative(f, kernel, forwarded(f, False))
         if any("at::native::" in line for line in on_gpu):
             emitted.includes.add(f"ATen/ops/{f.root_name}_native.h")
@@ -127,19 +131,13 @@ def emit_autograd(native: NativeFunctions, cuda: Cuda, row: dict[str, str]) -> E
     return whole_operator(cuda, replace(f, device_check=DeviceCheckType.NoCheck), kernel)
 
 
-def emit_derivative(native: NativeFunctions, cuda: Cuda, row: dict[str, str]) -> Emitted:
+def emit_derivative(native: NativeFunctions, row: dict[str, str]) -> Emitted:
     """An operator with a derivative of ours, on any engine, in place of PyTorch's."""
     ((name, kernel),) = row.items()
     f = native.function(name)
     if f.has_composite_implicit_autograd_kernel:
         raise RowError("PyTorch has no derivative of it: make it an 'autograd' row")
-    f = replace(f, device_check=DeviceCheckType.NoCheck, structured_delegate=None)
-    emitted = Emitted()
-    with native_function_manager(f):
-        signature = NativeSignature(f.func, symint=False)
-        emitted.declarations += cuda.declare_twin(kernel, declaration(signature, kernel))
-        unstructured(f, f"alt::kernels::{kernel}", False, emitted)
-    return emitted
+    return whole_operator(None, replace(f, device_check=DeviceCheckType.NoCheck), kernel)
 
 
 def emit_stub(cuda: Cuda, row: dict[str, str]) -> Emitted:
