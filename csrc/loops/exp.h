@@ -8,6 +8,7 @@
 #pragma once
 
 #include "loops/math.h"
+#include "loops/polynomial.h"
 #include "loops/vec.h"
 
 namespace alt::math {
@@ -25,11 +26,8 @@ inline Exponential exponential(Vec<float> x, Vec<float> rest) {
   const V shift(12582912.0F + 127.0F), shifted = fma(x, V(1.44269504F), shift);
   const V n = shifted - shift;
   const V r = fma(n, V(2.12194440e-4F), fma(n, V(-0.693359375F), x) + rest);
-  V p = fma(r, V(0.0013926184F), V(0.008363179F));
-  p = fma(r, p, V(0.041666556F));
-  p = fma(r, p, V(0.16666576F));
-  p = fma(r, p, V(0.5F));
-  return {from_bits<float>(bits_of(shifted) << 23), fma(r * r, p, r)};
+  constexpr double kFit[] = {0.5, 0.16666576, 0.041666556, 0.008363179, 0.0013926184};
+  return {from_bits<float>(bits_of(shifted) << 23), fma(r * r, polynomial(kFit, r), r)};
 }
 inline Exponential exponential(Vec<float> x) {
   return exponential(x, Vec<float>(-0.0F));  // adding -0 changes nothing, and compiles to nothing

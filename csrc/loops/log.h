@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "loops/math.h"
+#include "loops/polynomial.h"
 #include "loops/vec.h"
 
 namespace alt::math {
@@ -24,14 +25,9 @@ namespace detail {
 /// log(2^e (1 + f + rest)) with f in [-0.25, 0.5], and rest below the last digit of f.
 inline Vec<float> log_of_parts(Vec<float> e, Vec<float> f, Vec<float> rest) {
   using V = Vec<float>;
-  V p = fma(f, V(-0.045152344F), V(0.10472558F));
-  p = fma(f, p, V(-0.13163938F));
-  p = fma(f, p, V(0.1447763F));
-  p = fma(f, p, V(-0.16646878F));
-  p = fma(f, p, V(0.19990848F));
-  p = fma(f, p, V(-0.2500011F));
-  p = fma(f, p, V(0.3333345F));
-  p = fma(f, p, V(-0.5F));
+  constexpr double kFit[] = {-0.5,      0.3333345,   -0.2500011, 0.19990848,  -0.16646878,
+                             0.1447763, -0.13163938, 0.10472558, -0.045152344};
+  const V p = polynomial(kFit, f);
   const V product = e * V(0.693359375F), sum = product + f, lost = f - (sum - product);
   return sum + (fma(e, V(-2.12194440e-4F), f * f * p) + (lost + rest));
 }
@@ -88,16 +84,9 @@ ALT_FN T log1p_of_fraction(T x) {
 
 template <>
 ALT_FN Vec<float> log1p_of_fraction(Vec<float> x) {
-  using V = Vec<float>;
-  V p = fma(x, V(-0.0032904686F), V(0.020086242F));
-  p = fma(x, p, V(-0.05745723F));
-  p = fma(x, p, V(0.10661128F));
-  p = fma(x, p, V(-0.1534488F));
-  p = fma(x, p, V(0.19692102F));
-  p = fma(x, p, V(-0.2495802F));
-  p = fma(x, p, V(0.33330464F));
-  p = fma(x, p, V(-0.49999931F));
-  return fma(x * x, p, x);
+  constexpr double kFit[] = {-0.49999931, 0.33330464,  -0.2495802,  0.19692102,   -0.1534488,
+                             0.10661128,  -0.05745723, 0.020086242, -0.0032904686};
+  return fma(x * x, polynomial(kFit, x), x);
 }
 
 }  // namespace alt::math

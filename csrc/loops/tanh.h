@@ -8,6 +8,7 @@
 
 #include "loops/exp.h"
 #include "loops/math.h"
+#include "loops/polynomial.h"
 #include "loops/vec.h"
 
 namespace alt::math {
@@ -18,12 +19,8 @@ namespace detail {
 inline Vec<float> tanh_near_zero(Vec<float> x) {
   using V = Vec<float>;
   const V z = x * x;
-  V p(-0.006282467F);
-  p = fma(p, z, V(0.021077754F));
-  p = fma(p, z, V(-0.05385386F));
-  p = fma(p, z, V(0.13332602F));
-  p = fma(p, z, V(-0.3333332F));
-  return fma(x * z, p, x);
+  constexpr double kFit[] = {-0.3333332, 0.13332602, -0.05385386, 0.021077754, -0.006282467};
+  return fma(x * z, polynomial(kFit, z), x);
 }
 
 /// Of x in [0.55, 10].

@@ -7,6 +7,7 @@
 
 #include "loops/function.h"
 #include "loops/math.h"
+#include "loops/polynomial.h"
 
 namespace alt::special {
 
@@ -26,14 +27,6 @@ ALT_FN T chebyshev(const double (&c)[count], T t) {
     next = current;
   }
   return fma(t, next, T(c[0]) - after);
-}
-
-/// c[0] + c[1] x + c[2] x^2 + ...
-template <class T, size_t count>
-ALT_FN T polynomial(const double (&c)[count], T x) {
-  T result(c[count - 1]);
-  for (size_t i = count - 1; i > 0; --i) result = fma(result, x, T(c[i - 1]));
-  return result;
 }
 
 /// x - zero, exact to the last place near a zero that is given as a sum of two doubles.

@@ -244,7 +244,7 @@ ALT_FN T trigamma(T x) {
     y += select(below, T(1.0), T(0.0));
   }
   const T z = T(1.0) / (y * y);
-  const T series = z * special::polynomial(special::kTrigammaSeries, z);
+  const T series = z * polynomial(special::kTrigammaSeries, z);
   const T value = sum + (T(1.0) + T(0.5) / y + series) / y;
   const T sine = T(special::kPi) / math::sin(T(special::kPi) * (x - math::rint(x)));
   return select(reflected, sine * sine - value, value);
