@@ -10,15 +10,10 @@
 #include <optional>
 
 #include "kernels/chunk_counts.h"
+#include "kernels/masked.h"
 #include "runtime/cuda/engine.h"
 
 namespace alt::kernels {
-
-// masked.cpp
-at::Tensor masked_select(const at::Tensor& self, const at::Tensor& mask);
-at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::Tensor& source);
-at::Tensor& masked_fill_scalar_(at::Tensor& self, const at::Tensor& mask, const at::Scalar& value);
-
 namespace {
 
 using Indices = c10::List<std::optional<at::Tensor>>;
@@ -75,7 +70,7 @@ bool index_put_by_mask(at::Tensor& self, const Indices& indices, const at::Tenso
   const at::Tensor flags = mask->contiguous();
   const auto counts = count_nonzero(flags.const_data_ptr<bool>(), flags.numel());
   if (counts.total() != values.numel()) return false;
-  masked_scatter_(self, flags, values);
+  spread(self, flags, counts, values.contiguous());
   return true;
 }
 

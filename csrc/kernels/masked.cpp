@@ -21,6 +21,7 @@
 #include "kernels/compaction.h"
 #include "kernels/cuda/index.h"
 #include "kernels/iterate.h"
+#include "kernels/masked.h"
 #include "loops/dtype.h"
 #include "loops/element_size.h"
 #include "runtime/cuda/engine.h"
@@ -144,6 +145,25 @@ at::Tensor masked_select(const at::Tensor& self, const at::Tensor& mask) {
   return out;
 }
 
+void spread(at::Tensor& self, const at::Tensor& flags, const ChunkCounts& counts,
+            const at::Tensor& source) {
+  if (counts.total() == 0) return;
+  const bool* chosen = flags.const_data_ptr<bool>();
+  const auto target = self.contiguous();
+  visit_element_size(static_cast<int64_t>(self.element_size()), [&]<class T>() {
+    const auto* from = static_cast<const T*>(source.const_data_ptr());
+    auto* to = static_cast<T*>(target.mutable_data_ptr());
+    counts.for_each([&](int64_t begin, int64_t end, int64_t first) {
+      for (int64_t i = begin; i < end; i += kWordBits) {
+        first += spread_picked(nonzero_bits(chosen, i, end), from + first, to + i);
+      }
+    });
+  });
+  if (!target.is_same(self)) {
+    self.copy_(target);
+  }
+}
+
 at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::Tensor& source) {
   at::assert_no_internal_overlap(self);
   TORCH_CHECK(self.scalar_type() == source.scalar_type(),
@@ -165,26 +185,10 @@ at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::
     if (!target.is_same(self)) self.copy_(target);
     return self;
   }
-  const bool* flags = chosen.const_data_ptr<bool>();
-  const ChunkCounts counts = count_nonzero(flags, chosen.numel());
+  const ChunkCounts counts = count_nonzero(chosen.const_data_ptr<bool>(), chosen.numel());
   TORCH_CHECK(counts.total() <= values.numel(),
               "Number of elements of source < number of ones in mask");
-  if (counts.total() == 0) {
-    return self;
-  }
-  const auto target = self.contiguous();
-  visit_element_size(static_cast<int64_t>(self.element_size()), [&]<class T>() {
-    const auto* from = static_cast<const T*>(values.const_data_ptr());
-    auto* to = static_cast<T*>(target.mutable_data_ptr());
-    counts.for_each([&](int64_t begin, int64_t end, int64_t first) {
-      for (int64_t i = begin; i < end; i += kWordBits) {
-        first += spread_picked(nonzero_bits(flags, i, end), from + first, to + i);
-      }
-    });
-  });
-  if (!target.is_same(self)) {
-    self.copy_(target);
-  }
+  spread(self, chosen, counts, values);
   return self;
 }
 
