@@ -12,11 +12,11 @@
 #include <atomic>
 #include <limits>
 #include <optional>
-#include <vector>
 
 #include "kernels/cuda/loss_binary_cross_entropy.h"
 #include "kernels/norm_lanes.h"
 #include "kernels/operands.h"
+#include "kernels/sum_of_tasks.h"
 #include "ops/loss.h"
 #include "runtime/cuda/engine.h"
 #include "runtime/thread_pool.h"
@@ -89,22 +89,17 @@ Tensor binary_cross_entropy(const Tensor& self, const Tensor& target, const Opti
     const bool elementwise = reduction == at::Reduction::None;
     result = at::empty(elementwise ? operands.input.sizes() : at::IntArrayRef{}, self.options());
     T* out = result.mutable_data_ptr<T>();
-    std::vector<double> sums(chunks);
-    parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t chunk = begin; chunk < end; ++chunk) {
-        const int64_t first = chunk * kChunk;
-        sums[chunk] = sum_lanes<A, 1>(std::min(kChunk, n - first), [&](int64_t i, auto lanes) {
-          V value = ops::binary_cross_entropy(load_lanes(x + first + i, lanes),
-                                              load_lanes(t + first + i, lanes));
-          if (w) value = value * load_lanes(w + first + i, lanes);
-          if (elementwise) store_lanes<T>(value, out + first + i, lanes);
-          return std::array<V, 1>{value};
-        })[0];
-      }
+    const double total = sum_of_tasks(chunks, [&](int64_t chunk) {
+      const int64_t first = chunk * kChunk;
+      return sum_lanes<A, 1>(std::min(kChunk, n - first), [&](int64_t i, auto lanes) {
+        V value = ops::binary_cross_entropy(load_lanes(x + first + i, lanes),
+                                            load_lanes(t + first + i, lanes));
+        if (w) value = value * load_lanes(w + first + i, lanes);
+        if (elementwise) store_lanes<T>(value, out + first + i, lanes);
+        return std::array<V, 1>{value};
+      })[0];
     });
     if (elementwise) return;
-    double total = 0;
-    for (const double sum : sums) total += sum;
     *out =
         static_cast<T>(reduction == at::Reduction::Mean ? total / static_cast<double>(n) : total);
   });

@@ -91,25 +91,11 @@ bool is_served(const Call& call, bool with_gradient) {
           call.reduction == at::Reduction::Sum);
 }
 
-/// What PyTorch's composition ends with, which names the node.
-struct NllLoss {
-  static constexpr const char* kName = "NllLossBackward0";
-};
-struct NllLoss2d {
-  static constexpr const char* kName = "NllLoss2DBackward0";
-};
-struct View {
-  static constexpr const char* kName = "ViewBackward0";
-};
-struct Add {
-  static constexpr const char* kName = "AddBackward0";
-};
-
-template <class Last>
+template <LossName name>
 void record(const Call& call, const cross_entropy::Result& result) {
   Call kept = call;  // without its tensors: the node keeps those
   kept.input = kept.target = kept.weight = Tensor();
-  record_loss<Last>(result.loss, call.input, {call.target, call.weight}, result.gradient,
+  record_loss<name>(result.loss, call.input, {call.target, call.weight}, result.gradient,
                     LossNode::Unchanged::kNothing,
                     [kept](const Tensor& input, const variable_list& operands) {
                       Call again = kept;
@@ -120,12 +106,15 @@ void record(const Call& call, const cross_entropy::Result& result) {
                     });
 }
 
+/// What PyTorch's composition ends with names the node.
 void record(const Call& call, const cross_entropy::Result& result) {
   const int64_t dims = call.input.dim();
-  if (call.label_smoothing > 0) return record<Add>(call, result);
-  if (dims <= 2) return record<NllLoss>(call, result);
-  if (call.reduction == at::Reduction::None && dims != 4) return record<View>(call, result);
-  record<NllLoss2d>(call, result);
+  if (call.label_smoothing > 0) return record<"AddBackward0">(call, result);
+  if (dims <= 2) return record<"NllLossBackward0">(call, result);
+  if (call.reduction == at::Reduction::None && dims != 4) {
+    return record<"ViewBackward0">(call, result);
+  }
+  record<"NllLoss2DBackward0">(call, result);
 }
 
 Tensor computed(const Call& call, bool with_gradient) {
@@ -144,8 +133,8 @@ Tensor computed(const Call& call, bool with_gradient) {
 }  // namespace
 
 std::vector<NodeName> cross_entropy_nodes() {
-  return {name_of_loss_node<NllLoss>(), name_of_loss_node<NllLoss2d>(), name_of_loss_node<View>(),
-          name_of_loss_node<Add>()};
+  return names_of_loss_nodes<"AddBackward0", "NllLossBackward0", "ViewBackward0",
+                             "NllLoss2DBackward0">();
 }
 
 Tensor cross_entropy_loss(const Tensor& self, const Tensor& target, const OptionalTensor& weight,

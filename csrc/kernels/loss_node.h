@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/saved_variable.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -83,16 +84,25 @@ class LossNode : public torch::autograd::Node {
   bool hooked_ = false;
 };
 
-/// The node of one kind of loss: kName is what Python calls it.
-template <class Kind>
-class NamedLossNode final : public LossNode {
- public:
-  std::string name() const override { return Kind::kName; }
+/// The name that Python gives to a loss's node, as a template's argument: a type has one name.
+template <size_t size>
+struct LossName {
+  char text[size];
+
+  consteval LossName(const char (&name)[size]) { std::copy_n(name, size, text); }
 };
 
-template <class Kind>
-NodeName name_of_loss_node() {
-  return {typeid(NamedLossNode<Kind>), Kind::kName};
+template <LossName loss>
+class NamedLossNode final : public LossNode {
+ public:
+  static constexpr const char* kName = loss.text;
+
+  std::string name() const override { return kName; }
+};
+
+template <LossName... losses>
+std::vector<NodeName> names_of_loss_nodes() {
+  return {{typeid(NamedLossNode<losses>), NamedLossNode<losses>::kName}...};
 }
 
 /// A node that PyTorch's pointer of this version holds: intrusive from 2.13 on.
@@ -108,11 +118,11 @@ auto make_node() {
 }
 
 /// Makes `loss` the output of a node with this gradient.
-template <class Kind>
+template <LossName name>
 void record_loss(const at::Tensor& loss, const at::Tensor& input, const variable_list& operands,
                  const at::Tensor& gradient, LossNode::Unchanged unchanged,
                  LossNode::Composite composite) {
-  const auto node = make_node<NamedLossNode<Kind>>();
+  const auto node = make_node<NamedLossNode<name>>();
   node->set_next_edges(torch::autograd::collect_next_edges(input));
   node->save(input, operands, gradient, unchanged, std::move(composite));
   torch::autograd::set_history(loss, node);

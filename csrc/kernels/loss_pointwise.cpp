@@ -32,29 +32,6 @@ using OptionalTensor = std::optional<Tensor>;
 using pointwise_loss::Kind;
 using pointwise_loss::Problem;
 
-struct MseLoss {
-  static constexpr const char* kName = "MseLossBackward0";
-};
-struct SmoothL1Loss {
-  static constexpr const char* kName = "SmoothL1LossBackward0";
-};
-struct HuberLoss {
-  static constexpr const char* kName = "HuberLossBackward0";
-};
-struct BinaryCrossEntropy {
-  static constexpr const char* kName = "BinaryCrossEntropyBackward0";
-};
-struct BinaryCrossEntropyWithLogits {
-  static constexpr const char* kName = "BinaryCrossEntropyWithLogitsBackward0";
-};
-// PyTorch composes l1_loss and kl_div, whose last operator names the node.
-struct Mean {
-  static constexpr const char* kName = "MeanBackward0";
-};
-struct Sum {
-  static constexpr const char* kName = "SumBackward0";
-};
-
 /// PyTorch's loss of the input and the target, given as {input, target}.
 using Operators = LossNode::Composite;
 
@@ -68,7 +45,7 @@ bool is_served(const Tensor& input, const Tensor& target, const Problem& problem
          !(input.scalar_type() == at::kHalf && is_differentiated({input})) && !alt::cuda::on_gpu();
 }
 
-template <class Node>
+template <LossName name>
 Tensor loss_of(const Tensor& input, const Tensor& target, const Problem& problem,
                LossNode::Unchanged unchanged, const Operators& operators) {
   if (!is_served(input, target, problem)) return operators(input, {target});
@@ -78,22 +55,22 @@ Tensor loss_of(const Tensor& input, const Tensor& target, const Problem& problem
     const at::AutoDispatchBelowADInplaceOrView below;
     result = pointwise_loss::compute(input, target, problem, with_gradient);
   }
-  if (problem.kind == Kind::kBinaryCrossEntropy && !std::isfinite(result.loss.item<double>())) {
+  if (problem.kind == Kind::kBinaryCrossEntropy && !std::isfinite(result.sum)) {
     return operators(input, {target});  // which says what is wrong
   }
   if (with_gradient) {
-    record_loss<Node>(result.loss, input, {target}, result.gradient, unchanged, operators);
+    record_loss<name>(result.loss, input, {target}, result.gradient, unchanged, operators);
   }
   return result.loss;
 }
 
-/// Of what PyTorch composes, and keeps neither operand of.
+/// Of what PyTorch composes, and keeps neither operand of; its last operator names the node.
 Tensor composed_loss_of(const Tensor& input, const Tensor& target, const Problem& problem,
                         const Operators& operators) {
   const auto unchanged = LossNode::Unchanged::kNothing;
   return problem.reduction == at::Reduction::Mean
-             ? loss_of<Mean>(input, target, problem, unchanged, operators)
-             : loss_of<Sum>(input, target, problem, unchanged, operators);
+             ? loss_of<"MeanBackward0">(input, target, problem, unchanged, operators)
+             : loss_of<"SumBackward0">(input, target, problem, unchanged, operators);
 }
 
 /// PyTorch's operator and its derivative.
@@ -105,9 +82,13 @@ Operators differentiable(Arguments... arguments) {
   };
 }
 
+bool is_given(const OptionalTensor& weight) {
+  return weight.has_value() && weight->defined();
+}
+
 /// The weight of positive targets, if it is one number, and nothing wants its gradient.
 std::optional<double> number_of(const OptionalTensor& pos_weight, const Tensor& self) {
-  if (!pos_weight.has_value() || !pos_weight->defined()) return 1;
+  if (!is_given(pos_weight)) return 1;
   const bool served = are_plain({self, *pos_weight}) && pos_weight->numel() == 1 &&
                       !pos_weight->requires_grad() && !alt::cuda::on_gpu();
   return served ? std::optional(pos_weight->item<double>()) : std::nullopt;
@@ -116,41 +97,38 @@ std::optional<double> number_of(const OptionalTensor& pos_weight, const Tensor& 
 }  // namespace
 
 std::vector<NodeName> pointwise_loss_nodes() {
-  return {name_of_loss_node<MseLoss>(),
-          name_of_loss_node<SmoothL1Loss>(),
-          name_of_loss_node<HuberLoss>(),
-          name_of_loss_node<BinaryCrossEntropy>(),
-          name_of_loss_node<BinaryCrossEntropyWithLogits>(),
-          name_of_loss_node<Mean>(),
-          name_of_loss_node<Sum>()};
+  return names_of_loss_nodes<"MseLossBackward0", "SmoothL1LossBackward0", "HuberLossBackward0",
+                             "BinaryCrossEntropyBackward0", "BinaryCrossEntropyWithLogitsBackward0",
+                             "MeanBackward0", "SumBackward0">();
 }
 
 Tensor mse_loss(const Tensor& self, const Tensor& target, int64_t reduction) {
-  return loss_of<MseLoss>(self, target, {Kind::kSquare, 0, reduction},
-                          LossNode::Unchanged::kOperands,
-                          differentiable<at::_ops::mse_loss>(reduction));
+  return loss_of<"MseLossBackward0">(self, target, {Kind::kSquare, 0, reduction},
+                                     LossNode::Unchanged::kOperands,
+                                     differentiable<at::_ops::mse_loss>(reduction));
 }
 
 Tensor smooth_l1_loss(const Tensor& self, const Tensor& target, int64_t reduction, double beta) {
   const Operators operators = differentiable<at::_ops::smooth_l1_loss>(reduction, beta);
   if (!(beta > 0)) return operators(self, {target});
-  return loss_of<SmoothL1Loss>(self, target, {Kind::kSmoothL1, beta, reduction},
-                               LossNode::Unchanged::kOperands, operators);
+  return loss_of<"SmoothL1LossBackward0">(self, target, {Kind::kSmoothL1, beta, reduction},
+                                          LossNode::Unchanged::kOperands, operators);
 }
 
 Tensor huber_loss(const Tensor& self, const Tensor& target, int64_t reduction, double delta) {
   const Operators operators = differentiable<at::_ops::huber_loss>(reduction, delta);
   if (!(delta > 0)) return operators(self, {target});
-  return loss_of<HuberLoss>(self, target, {Kind::kHuber, delta, reduction},
-                            LossNode::Unchanged::kOperands, operators);
+  return loss_of<"HuberLossBackward0">(self, target, {Kind::kHuber, delta, reduction},
+                                       LossNode::Unchanged::kOperands, operators);
 }
 
 Tensor binary_cross_entropy_loss(const Tensor& self, const Tensor& target,
                                  const OptionalTensor& weight, int64_t reduction) {
   const Operators operators = differentiable<at::_ops::binary_cross_entropy>(weight, reduction);
-  if (weight.has_value() && weight->defined()) return operators(self, {target});
-  return loss_of<BinaryCrossEntropy>(self, target, {Kind::kBinaryCrossEntropy, 0, reduction},
-                                     LossNode::Unchanged::kOperands, operators);
+  if (is_given(weight)) return operators(self, {target});
+  return loss_of<"BinaryCrossEntropyBackward0">(self, target,
+                                                {Kind::kBinaryCrossEntropy, 0, reduction},
+                                                LossNode::Unchanged::kOperands, operators);
 }
 
 Tensor binary_cross_entropy_with_logits(const Tensor& self, const Tensor& target,
@@ -159,8 +137,8 @@ Tensor binary_cross_entropy_with_logits(const Tensor& self, const Tensor& target
   const Operators operators =
       differentiable<at::_ops::binary_cross_entropy_with_logits>(weight, pos_weight, reduction);
   const auto positive = number_of(pos_weight, self);
-  if ((weight.has_value() && weight->defined()) || !positive) return operators(self, {target});
-  return loss_of<BinaryCrossEntropyWithLogits>(
+  if (is_given(weight) || !positive) return operators(self, {target});
+  return loss_of<"BinaryCrossEntropyWithLogitsBackward0">(
       self, target, {Kind::kBinaryCrossEntropyWithLogits, *positive, reduction},
       LossNode::Unchanged::kOperands, operators);
 }

@@ -26,7 +26,8 @@ struct Problem {
 };
 
 struct Result {
-  at::Tensor loss;      // one number
+  double sum;           // of the losses
+  at::Tensor loss;      // one number: that, or their mean
   at::Tensor gradient;  // of the input, for a loss whose gradient is 1; undefined if not wanted
 };
 

@@ -18,7 +18,9 @@
 #include "loops/exp.h"
 #include "loops/log.h"
 #include "loops/math.h"
+#include "ops/arithmetic.h"
 #include "ops/loss.h"
+#include "ops/math.h"
 
 namespace alt::kernels::pointwise_loss {
 namespace {
@@ -34,16 +36,14 @@ struct Terms {
 struct Square {
   template <class V>
   Terms<V> operator()(V x, V t) const {
-    const V d = x - t;
-    return {d * d, d + d};
+    return {ops::mse(x, t), ops::mse_backward(x, t, V(1), V(2))};
   }
 };
 
 struct Absolute {
   template <class V>
   Terms<V> operator()(V x, V t) const {
-    const V d = x - t, zero(0);
-    return {math::abs(d), select(d > zero, V(1), select(d < zero, V(-1), zero))};
+    return {math::abs(x - t), ops::sign(x - t)};
   }
 };
 
@@ -96,8 +96,7 @@ struct BinaryCrossEntropyWithLogits {
 struct KullbackLeibler {
   template <class V>
   Terms<V> operator()(V x, V t) const {
-    const V zero(0);
-    return {select(t == zero, zero, t * math::log_inline(t)) - t * x, -t};
+    return {ops::xlogy(t, t) - t * x, -t};
   }
 };
 
@@ -181,11 +180,12 @@ Result compute(const at::Tensor& input, const at::Tensor& target, const Problem&
     using A = opmath_t<T>;
     T* const gradient = with_gradient ? result.gradient.mutable_data_ptr<T>() : nullptr;
     const A scale = mean ? static_cast<A>(1.0 / static_cast<double>(n)) : A(1);
-    const double sum = with_loss<A>(problem, [&](const auto& loss) {
+    result.sum = with_loss<A>(problem, [&](const auto& loss) {
       return pass<T>(loss, input.const_data_ptr<T>(), target.const_data_ptr<T>(), gradient, scale,
                      n);
     });
-    *result.loss.mutable_data_ptr<T>() = static_cast<T>(mean ? sum / static_cast<double>(n) : sum);
+    *result.loss.mutable_data_ptr<T>() =
+        static_cast<T>(mean ? result.sum / static_cast<double>(n) : result.sum);
   });
   return result;
 }
