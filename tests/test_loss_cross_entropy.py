@@ -6,6 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from agreement import assert_agrees, assert_same, assert_same_error, copy_to, noncontiguous
+from loss_checks import (
+    check_backward_twice,
+    check_compiled,
+    check_name_of_node,
+    check_saved_tensor_hooks,
+)
 
 import altbackend
 
@@ -119,17 +125,7 @@ def on_alt(shape=(6, 4)):
 
 
 def test_backward_twice():
-    scores, target = on_alt()
-    loss = F.cross_entropy(scores, target)
-    (first,) = torch.autograd.grad(loss, scores, retain_graph=True)
-    kept = first.clone()
-    first.zero_()
-    (second,) = torch.autograd.grad(4 * loss, scores, retain_graph=True)
-    (third,) = torch.autograd.grad(loss, scores)
-    torch.testing.assert_close(second, 4 * kept)
-    torch.testing.assert_close(third, kept)
-    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
-        torch.autograd.grad(loss, scores)
+    check_backward_twice(F.cross_entropy, *on_alt())
 
 
 def test_scores_that_change_before_backward():
@@ -148,13 +144,7 @@ def test_scores_that_change_before_backward():
 
 
 def test_saved_tensor_hooks_keep_what_they_were_given():
-    scores, target = on_alt()
-    kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
-        loss = F.cross_entropy(scores, target)
-    before = [t.clone() for t in kept]
-    (3 * loss).backward()
-    assert before and all(torch.equal(a, b) for a, b in zip(before, kept, strict=True))
+    check_saved_tensor_hooks(F.cross_entropy, *on_alt())
 
 
 def test_checkpointed():
@@ -209,12 +199,7 @@ def test_lazy_negation():
 
 
 def test_compiled():
-    scores, target = on_alt()
-    expected = F.cross_entropy(scores, target)
-    loss = torch.compile(F.cross_entropy, backend="aot_eager")(scores, target)
-    loss.backward()
-    torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(scores.grad, torch.autograd.grad(expected, scores)[0])
+    check_compiled(F.cross_entropy, *on_alt())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
@@ -240,13 +225,13 @@ def test_float16_keeps_what_a_loss_scale_is_for():
 def test_is_one_node_by_its_usual_name(shape):
     for reduction, smoothing in itertools.product(REDUCTIONS, (0.0, 0.1)):
         scores, target, _ = problem(shape)
-        names = []
-        for device in ("cpu", "alt"):
-            loss = F.cross_entropy(
-                *copy_to((scores, target), device), reduction=reduction, label_smoothing=smoothing
-            )
-            names.append((type(loss.grad_fn).__name__, loss.grad_fn.name()))
-        assert names[0] == names[1]
+        loss = check_name_of_node(
+            lambda x, t, r=reduction, s=smoothing: F.cross_entropy(
+                x, t, reduction=r, label_smoothing=s
+            ),
+            scores,
+            target,
+        )
         assert "AccumulateGrad" in str(loss.grad_fn.next_functions)
 
 

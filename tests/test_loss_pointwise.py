@@ -7,6 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from agreement import assert_agrees, assert_same, assert_same_error, copy_to, noncontiguous
+from loss_checks import (
+    check_backward_twice,
+    check_compiled,
+    check_name_of_node,
+    check_saved_tensor_hooks,
+)
 
 import altbackend
 
@@ -155,17 +161,7 @@ def test_double_backward(name):
 
 @each_loss
 def test_backward_twice(name):
-    x, target = copy_to(pair(name, (6, 4)), "alt")
-    loss = LOSSES[name](x, target)
-    (first,) = torch.autograd.grad(loss, x, retain_graph=True)
-    kept = first.clone()
-    first.zero_()
-    (second,) = torch.autograd.grad(4 * loss, x, retain_graph=True)
-    (third,) = torch.autograd.grad(loss, x)
-    torch.testing.assert_close(second, 4 * kept)
-    torch.testing.assert_close(third, kept)
-    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
-        torch.autograd.grad(loss, x)
+    check_backward_twice(LOSSES[name], *copy_to(pair(name, (6, 4)), "alt"))
 
 
 @each_loss
@@ -187,13 +183,7 @@ def test_operands_that_change_before_backward(name):
 
 
 def test_saved_tensor_hooks_keep_what_they_were_given():
-    x, target = copy_to(pair("", (6, 4)), "alt")
-    kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
-        loss = F.mse_loss(x, target)
-    before = [t.clone() for t in kept]
-    (3 * loss).backward()
-    assert before and all(torch.equal(a, b) for a, b in zip(before, kept, strict=True))
+    check_saved_tensor_hooks(F.mse_loss, *copy_to(pair("", (6, 4)), "alt"))
 
 
 @each_loss
@@ -237,12 +227,7 @@ def test_without_a_graph(name):
 
 @each_loss
 def test_compiled(name):
-    x, target = copy_to(pair(name, (6, 4)), "alt")
-    expected = LOSSES[name](x, target)
-    loss = torch.compile(LOSSES[name], backend="aot_eager")(x, target)
-    loss.backward()
-    torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(x.grad, torch.autograd.grad(expected, x)[0])
+    check_compiled(LOSSES[name], *copy_to(pair(name, (6, 4)), "alt"))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
@@ -271,11 +256,9 @@ def test_float16_keeps_what_a_loss_scale_is_for():
 @each_loss
 def test_is_one_node_by_its_usual_name(name):
     for reduction in REDUCTIONS:
-        names = []
-        for device in ("cpu", "alt"):
-            loss = LOSSES[name](*copy_to(pair(name, (6, 4)), device), reduction=reduction)
-            names.append((type(loss.grad_fn).__name__, loss.grad_fn.name()))
-        assert names[0] == names[1]
+        loss = check_name_of_node(
+            lambda x, t, r=reduction: LOSSES[name](x, t, reduction=r), *pair(name, (6, 4))
+        )
         if reduction != "none":
             assert "AccumulateGrad" in str(loss.grad_fn.next_functions)
 
