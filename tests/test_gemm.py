@@ -175,18 +175,43 @@ def test_dot(dtype):
     )
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", FLOATING, ids=str)
 @pytest.mark.parametrize("n", [1, 33, 8191, 100_003])
-def test_dot_of_halves(n, dtype):
+def test_long_dot(n, dtype):
     """In vectors where both are contiguous, as exact as a sum in float allows; else in a loop."""
     torch.manual_seed(0)
-    x, y = (torch.randn(2 * n).to(dtype) for _ in range(2))
+    x, y = (torch.randn(2 * n, dtype=torch.float64).to(dtype) for _ in range(2))
     for a, b in ((x[:n], y[n:]), (x[::2], y[:n])):
         found = torch.dot(a.to("alt"), b.to("alt")).cpu()
         exact = torch.dot(a.double(), b.double())
         scale = a.double().abs().dot(b.double().abs())
         assert found.dtype == dtype
-        assert (found.double() - exact).abs() <= torch.finfo(dtype).eps * exact.abs() + 1e-6 * scale
+        sums = 1e-15 if dtype == torch.float64 else 1e-6
+        assert (found.double() - exact).abs() <= torch.finfo(dtype).eps * exact.abs() + sums * scale
+
+
+@pytest.mark.parametrize(
+    ("m", "k", "n"),
+    [(1, 1, 1), (5, 31, 7), (17, 64, 33), (130, 1030, 70), (70, 513, 200)],
+)
+def test_bfloat16_in_any_layout(m, k, n):
+    """Pairs along k, which lie side by side or not, on an even address or not, and end in a half."""
+    torch.manual_seed(0)
+
+    def draw(rows, columns):
+        return torch.randn(rows, columns).bfloat16().to("alt")
+
+    def layouts(rows, columns):
+        yield draw(rows, columns)
+        yield draw(columns, rows).t()
+        yield draw(rows, columns + 3)[:, 1:-2]
+        yield draw(columns, rows + 3)[:, 1:-2].t()
+
+    for a, b in itertools.product(layouts(m, k), layouts(k, n)):
+        exact = a.cpu().double() @ b.cpu().double()
+        scale = a.cpu().double().abs() @ b.cpu().double().abs()
+        error = (torch.mm(a, b).cpu().double() - exact).abs()
+        assert (error <= 2**-8 * exact.abs() + 1e-6 * scale).all()
 
 
 def test_conjugate_and_negative_views():

@@ -1,6 +1,6 @@
-// Inner products. Floats and doubles go to the BLAS, half types that are contiguous by vectors,
-// others to a loop. The threads share pieces of 32768 elements, which follow from the length alone;
-// the sums of their blocks are added in double, in order.
+// Inner products: by vectors of neighbours; floats and doubles that lie apart by the BLAS; others by
+// a loop. The threads share pieces of 32768 elements, which follow from the length alone; the sums of
+// their blocks are added in double, in order.
 
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
@@ -43,16 +43,17 @@ T dot_loop(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride
   return static_cast<T>(sum);
 }
 
-/// Of a half type, in blocks with eight vectors of sums side by side.
+/// In blocks with eight vectors of sums side by side.
 template <class S>
-double dot_of_halves(int64_t n, const S* x, const S* y) {
-  using V = Vec<float>;
+double dot_of_neighbours(int64_t n, const S* x, const S* y) {
+  using A = opmath_t<S>;
+  using V = Vec<A>;
   constexpr int chains = 8;
   double total = 0;
   for (int64_t begin = 0; begin < n; begin += kBlock) {
     const int64_t end = std::min(begin + kBlock, n);
     V sums[chains];
-    for (auto& sum : sums) sum = V(0.0F);
+    for (auto& sum : sums) sum = V(A(0));
     const auto add = [&](V& sum, int64_t i, auto lanes) {
       sum = fma(kernels::load_lanes<S>(x + i, lanes), kernels::load_lanes<S>(y + i, lanes), sum);
     };
@@ -61,7 +62,7 @@ double dot_of_halves(int64_t n, const S* x, const S* y) {
 #pragma GCC unroll 8
       for (int c = 0; c < chains; ++c) add(sums[c], i + c * V::size, kernels::Full{});
     }
-    kernels::for_lanes<float>(i, end, [&](int64_t at, auto lanes) { add(sums[0], at, lanes); });
+    kernels::for_lanes<A>(i, end, [&](int64_t at, auto lanes) { add(sums[0], at, lanes); });
     for (int width = chains / 2; width > 0; width /= 2) {
       for (int c = 0; c < width; ++c) sums[c] += sums[c + width];
     }
@@ -106,10 +107,10 @@ double dot_by_blas(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t 
 
 template <class T>
 T dot(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride) {
-  if constexpr (!std::is_same_v<T, opmath_t<T>>) {
+  if constexpr (has_vec_v<opmath_t<T>>) {
     if (x_stride == 1 && y_stride == 1) {
       return add_pieces<T>(n, [&](int64_t begin, int64_t end) {
-        return dot_of_halves(end - begin, x + begin, y + begin);
+        return dot_of_neighbours(end - begin, x + begin, y + begin);
       });
     }
   }

@@ -1,6 +1,6 @@
 // Small products C (+)= A B by registers: A has a few rows, B is packed in panels. For products too
 // short for a BLAS call, or whose result something wants while it is in the first-level cache (the
-// gates of recurrent layers); gemm_blocked.cpp makes whole products of them.
+// gates of recurrent layers); gemm_blocked.h makes whole products of them.
 //
 // A panel is up to four groups, each a vector of columns: panel[k][group][lane]. The groups may be
 // neighbours or lie anywhere (the gates of one vector of hidden units). A block keeps rows x groups
@@ -216,15 +216,27 @@ void pack_group(const T* from, int64_t k_stride, int64_t column_stride, int coun
   }
 }
 
-/// A matrix B in panels: element (k, column) comes from source[k * k_stride + column *
+/// Columns that lie in memory as numbers do: element (k, column) is data[k * k_stride + column *
 /// column_stride].
+template <class T>
+struct Columns {
+  const T* data;
+  int64_t k_stride, column_stride;
+
+  /// `count` of them from the first on, as one group of a panel.
+  void pack(int64_t first, int count, int64_t depth, int64_t width, T* to) const {
+    pack_group(data + first * column_stride, k_stride, column_stride, count, depth, width, to);
+  }
+};
+
+/// A matrix B in panels, which `source` packs group by group, as Columns does.
 template <class T>
 class Packed {
  public:
   /// column(panel, group) is the first column of a group; columns from end(group) on are zero.
-  template <class Column, class End>
-  Packed(const T* source, int64_t panels, int groups, int64_t depth, int64_t k_stride,
-         int64_t column_stride, Column&& column, End&& end)
+  template <class Source, class Column, class End>
+  Packed(const Source& source, int64_t panels, int groups, int64_t depth, Column&& column,
+         End&& end)
       : depth_(depth),
         groups_(groups),
         memory_(scratch(panels * depth * width())),
@@ -236,8 +248,7 @@ class Packed {
         for (int g = 0; g < groups; ++g) {
           const int64_t first = column(p, g);
           const auto count = static_cast<int>(std::clamp<int64_t>(end(g) - first, 0, Vec<T>::size));
-          pack_group(source + first * column_stride, k_stride, column_stride, count, depth, width(),
-                     to + p * depth * width() + g * Vec<T>::size);
+          source.pack(first, count, depth, width(), to + p * depth * width() + g * Vec<T>::size);
         }
       }
     });

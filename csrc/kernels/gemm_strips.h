@@ -34,8 +34,8 @@ inline int64_t strip_length(int64_t side, double operations) {
 }
 
 /// Calls leaf(rows, columns, a, b, c) with the part of each that a strip needs.
-template <class T, class Leaf>
-void for_strips(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, T* c, int64_t c_stride,
+template <class M, class T, class Leaf>
+void for_strips(int64_t m, int64_t n, int64_t k, const M& a, const M& b, T* c, int64_t c_stride,
                 Leaf&& leaf) {
   if (m == 0 || n == 0) {
     return;

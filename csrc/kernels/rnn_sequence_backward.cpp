@@ -114,8 +114,8 @@ class Pass {
     const int64_t hidden = shape.hidden;
     for (int64_t d = 0; steps.count() > 1 && d < shape.directions; ++d) {
       packed_.emplace_back(
-          given.weights[d].hidden.const_data_ptr<T>(), divide_up(hidden, width_), groups_, depth(),
-          hidden, 1,
+          blas::Columns<T>{given.weights[d].hidden.const_data_ptr<T>(), hidden, 1},
+          divide_up(hidden, width_), groups_, depth(),
           [&](int64_t panel, int64_t group) { return panel * width_ + group * Vec<T>::size; },
           [&](int64_t) { return hidden; });
     }

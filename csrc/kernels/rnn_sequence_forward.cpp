@@ -104,7 +104,7 @@ class Pass {
       } else {
         const auto pack = [&](const T* from, int64_t depth) {
           return blas::Packed<T>(
-              from, divide_up(hidden, width_), groups_, depth, 1, depth,
+              blas::Columns<T>{from, 1, depth}, divide_up(hidden, width_), groups_, depth,
               [&](int64_t panel, int64_t group) {
                 return unit(panel, group) + (is_gated(kind) ? group * hidden : 0);
               },
