@@ -2,17 +2,18 @@
 // operators (amax, sub, exp, sum) take four.
 //
 // A reduction (loops/reduce.h) of pairs: the largest x so far, and the sum of exp(x - largest). An
-// element costs one exponential: of its distance from the largest, which scales the sum where the
-// element is larger and is added to it where it is not.
+// element costs one exponential. In a run it is of the distance from the largest of the run, which
+// is found first, in the first-level cache; down the columns of the distance from the largest so
+// far, which scales the sum where the element is larger and is added to it where it is not.
 #include <ATen/core/Tensor.h>
 #include <ATen/native/ReduceOpsUtils.h>
 #include <ATen/ops/logsumexp_compositeexplicitautogradnonfunctional_dispatch.h>
 
-#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
-#include "kernels/norm_lanes.h"
+#include "kernels/softmax_lanes.h"
 #include "loops/exp.h"
 #include "loops/reduce.h"
 #include "runtime/cuda/engine.h"
@@ -47,19 +48,12 @@ struct LogSumExp {
   T project(Acc acc, int64_t) const { return std::log(acc.sum) + acc.largest; }
 
   Acc block(const T* x, int64_t n, int64_t) const {
-    constexpr int64_t kChains = 4;
-    Part<V> chain[kChains];
-    std::fill_n(chain, kChains, columns<V>());
-    int64_t i = 0;
-    for (; i + kChains * V::size <= n; i += kChains * V::size) {
-#pragma GCC unroll 4
-      for (int64_t k = 0; k < kChains; ++k) step(chain[k], V::load(x + i + k * V::size), 0);
-    }
-    for (; i + V::size <= n; i += V::size) step(chain[0], V::load(x + i), 0);
-    if (i < n) {  // -infinity adds nothing
-      step(chain[1], load_lanes(x + i, static_cast<int>(n - i), identity().largest), 0);
-    }
-    return folded(joined(joined(chain[0], chain[1]), joined(chain[2], chain[3])));
+    const V largest(largest_of_row(x, n));
+    const auto [sum] = sum_lanes<T, 1>(n, [&](int64_t at, auto count) -> std::array<V, 1> {
+      const V value = load_lanes(x + at, count);
+      return {select(value == largest, V(T(1)), math::exp_below(value, largest))};
+    });
+    return {largest[0], static_cast<T>(sum)};
   }
 
   static constexpr int64_t group = 256;
@@ -78,12 +72,6 @@ struct LogSumExp {
     both.largest.store(largest);
     both.sum.store(sum);
     for (int lane = 0; lane < V::size; ++lane) acc[lane] = {largest[lane], sum[lane]};
-  }
-
- private:
-  static Acc folded(Part<V> part) {
-    const T largest = reduce_max(part.largest);
-    return {largest, reduce_add(joined<V>(part, {V(largest), V(T(0))}).sum)};
   }
 };
 
