@@ -124,7 +124,7 @@ def test_relu_and_projection_and_dropout():
 
 @pytest.mark.parametrize("dtype", FLOATING, ids=str)
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(("batch", "hidden"), [(6, 37), (1, 16), (64, 256), (2, 1)])
+@pytest.mark.parametrize(("batch", "hidden"), [(6, 37), (1, 16), (64, 256), (2, 1), (30, 37)])
 @pytest.mark.parametrize("kind", ["lstm_cell", "gru_cell"])
 def test_cells(kind, batch, hidden, bias, dtype):
     torch.manual_seed(0)
@@ -245,6 +245,23 @@ def test_layer_in_every_dtype(kind, batch, hidden, dtype):
     assert_agrees(
         lambda x, *rest: run_layer(kind, x, rest[:n], rest[n:], both=True), *given, factor=factor
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(("batch", "hidden"), [(23, 37), (24, 37), (61, 70), (30, 1)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_layer_of_one_step(kind, batch, hidden, dtype):
+    """Of many rows, whose weights each task packs for itself, and of few; trained and not."""
+    torch.manual_seed(0)
+    states, parameters = layer_arguments(kind, 29, hidden, 2, batch, dtype=dtype)
+    given = (torch.randn(1, batch, 29, dtype=dtype), *states, *parameters)
+    n = len(states)
+    for trained in (True, False):
+        assert_agrees(
+            lambda x, *rest: run_layer(kind, x, rest[:n], rest[n:], both=True),
+            *(t.clone().requires_grad_(trained) for t in given),
+            factor=4,
+        )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

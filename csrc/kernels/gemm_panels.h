@@ -187,7 +187,8 @@ void transpose(Vec<T> (&rows)[Vec<T>::size]) {
 }
 
 /// `count` columns of B in a group: to[k * width + lane], zero where there is no column. Columns
-/// that lie along k are transposed in registers, a square of a vector's side at a time.
+/// that lie along k are transposed in registers, a square of a vector's side or what is left of k
+/// at a time.
 template <class T>
 void pack_group(const T* from, int64_t k_stride, int64_t column_stride, int count, int64_t depth,
                 int64_t width, T* to) {
@@ -200,16 +201,20 @@ void pack_group(const T* from, int64_t k_stride, int64_t column_stride, int coun
     }
     return;
   }
-  int64_t k = 0;
-  for (; k_stride == 1 && count > side / 2 && k + side <= depth; k += side) {
-    Vec<T> square[side];
-    for (int64_t lane = 0; lane < side; ++lane) {
-      square[lane] = lane < count ? Vec<T>::load(from + lane * column_stride + k) : Vec<T>(T(0));
-    }
-    transpose<T>(square);
-    for (int64_t row = 0; row < side; ++row) square[row].store(to + (k + row) * width);
+  if (k_stride == 1 && count > side / 2) {
+    kernels::for_lanes<T>(0, depth, [&](int64_t k, auto lanes) {
+      Vec<T> square[side];
+      for (int64_t lane = 0; lane < side; ++lane) {
+        square[lane] = lane < count ? kernels::load_lanes(from + lane * column_stride + k, lanes)
+                                    : Vec<T>(T(0));
+      }
+      transpose<T>(square);
+      const int64_t rows = std::min(side, depth - k);
+      for (int64_t row = 0; row < rows; ++row) square[row].store(to + (k + row) * width);
+    });
+    return;
   }
-  for (; k < depth; ++k) {
+  for (int64_t k = 0; k < depth; ++k) {
     for (int lane = 0; lane < side; ++lane) {
       to[k * width + lane] = lane < count ? from[k * k_stride + lane * column_stride] : T(0);
     }

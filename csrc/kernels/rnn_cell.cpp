@@ -239,7 +239,8 @@ rnn::Steps steps_of(const Call& call) {
 
 /// hy, cy of an LSTM, and the gates.
 rnn::Result compute(const Call& call, rnn::Save save) {
-  rnn::Result result = rnn::forward(shape_of(call), steps_of(call), given(call), save);
+  rnn::Result result = rnn::forward(shape_of(call), steps_of(call), given(call), save,
+                                    /*hy_wanted=*/false);
   rnn::round_all({&result.output, &result.cy, &result.gates}, call.input().scalar_type());
   return result;
 }

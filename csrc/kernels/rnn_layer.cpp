@@ -131,7 +131,8 @@ rnn::Given given(const Call& layer) {
 }
 
 rnn::Result compute(const Call& layer, rnn::Save save) {
-  rnn::Result result = rnn::forward(shape_of(layer), steps_of(layer), given(layer), save);
+  rnn::Result result = rnn::forward(shape_of(layer), steps_of(layer), given(layer), save,
+                                    /*hy_wanted=*/true);
   rnn::round_all({&result.output, &result.hy, &result.cy, &result.gates, &result.cells},
                  layer.input.scalar_type());
   return result;

@@ -128,7 +128,9 @@ void multiply_weight(int64_t rows, int64_t columns, int64_t depth, blas::Matrix<
 
 enum class Save { kNothing, kGates, kGatesAndCells };
 
-Result forward(const Shape& shape, const Steps& steps, const Given& given, Save save);
+/// hy, which is the output of a single step, may be left out of its result.
+Result forward(const Shape& shape, const Steps& steps, const Given& given, Save save,
+               bool hy_wanted);
 
 /// Gradients of output, hy and cy may be undefined. With `overwrite` the saved gates may be lost.
 Gradients backward(const Shape& shape, const Steps& steps, const Given& given, const Result& saved,
