@@ -386,3 +386,17 @@ def test_logarithms_of_floats_are_within_a_ulp():
         assert not (wrong & ~special).any()
         assert_same(ours[special.to("alt")], exact[special].float())
         assert torch.equal(ours.signbit().cpu() & (exact == 0), exact.signbit() & (exact == 0))
+
+
+@pytest.mark.parametrize("n", [1, 40])
+def test_bounds_leave_the_sign_of_a_zero(n):
+    negative, positive = torch.full((n,), -0.0), torch.zeros(n)
+    for function, x in (
+        (lambda x: x.clamp(0.0, 1.0), negative),
+        (lambda x: x.clamp(min=0.0), negative),
+        (lambda x: x.clamp(max=-0.0), positive),
+        (torch.relu, negative),
+        (torch.nn.functional.relu6, negative),
+    ):
+        expected, result = function(x), function(x.to("alt")).cpu()
+        assert torch.equal(torch.signbit(result), torch.signbit(expected))

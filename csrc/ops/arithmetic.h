@@ -281,10 +281,21 @@ ALT_FN T fmin(T x, T y) {
   return select(is_nan(x) | (y < x), y, x);
 }
 
+// The bound first: that it is no NaN is asked once, before the loop, and a zero keeps its sign.
+template <class T>
+ALT_FN T clamp_min(T x, T low) {
+  return maximum(low, x);
+}
+
+template <class T>
+ALT_FN T clamp_max(T x, T high) {
+  return minimum(high, x);
+}
+
 /// NaN in any operand gives NaN; min > max gives max.
 template <class T>
 ALT_FN T clamp(T x, T low, T high) {
-  return minimum(maximum(x, low), high);
+  return clamp_max(clamp_min(x, low), high);
 }
 
 /// x + alpha y within bounds: relu of a sum.
