@@ -188,6 +188,20 @@ bool any(Mask<T> mask) {
 #endif
 }
 
+/// The first lane that is true, of a mask that has one.
+template <class T>
+int first_lane(Mask<T> mask) {
+#if defined(__AVX512F__)
+  const __m512i bits = (__m512i)mask.bits;
+  return __builtin_ctz(sizeof(T) == 4 ? _mm512_test_epi32_mask(bits, bits)
+                                      : _mm512_test_epi64_mask(bits, bits));
+#else
+  int lane = 0;
+  while (!mask.bits[lane]) ++lane;
+  return lane;
+#endif
+}
+
 /// Lane bits as integers of the lane's width, for sign and exponent work.
 template <class T>
 typename Mask<T>::Native bits_of(Vec<T> x) {

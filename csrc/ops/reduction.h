@@ -69,7 +69,11 @@ struct Maximum : Sum<T> {
   }
   template <class V>
   ALT_FN V combine(V a, V b) const {
-    return select(beats(a, b), a, b);
+    if constexpr (is_vec_v<V>) {
+      return alt::maximum(a, b);
+    } else {
+      return select(beats(a, b), a, b);
+    }
   }
   template <class V>
   ALT_FN V step(V acc, V x, int64_t) const {
@@ -90,7 +94,11 @@ struct Minimum : Sum<T> {
   }
   template <class V>
   ALT_FN V combine(V a, V b) const {
-    return select(beats(a, b), a, b);
+    if constexpr (is_vec_v<V>) {
+      return alt::minimum(a, b);
+    } else {
+      return select(beats(a, b), a, b);
+    }
   }
   template <class V>
   ALT_FN V step(V acc, V x, int64_t) const {
@@ -315,7 +323,12 @@ struct Arg {
     int64_t first = 0;
     if constexpr (has_vec_v<Input>) {
       using V = Vec<Input>;
-      while (first + V::size <= n && !any(is(V::load(x + first), V(value)))) first += V::size;
+      for (; first + V::size <= n; first += V::size) {
+        const auto found = is(V::load(x + first), V(value));
+        if (!any(found)) continue;
+        first += first_lane(found);
+        return {x[first], index + first};
+      }
     }
     while (!is(x[first], value)) ++first;
     return {x[first], index + first};
@@ -367,7 +380,7 @@ struct Arg {
         }
         const V lanes =
             best.combine(best.combine(chain[0], chain[1]), best.combine(chain[2], chain[3]));
-        for (int k = 0; k < V::size; ++k) value = best.combine(value, Input(lanes[k]));
+        value = fold_lanes(lanes, [&](V a, V b) { return best.combine(a, b); });
       }
     }
     for (; i < n; ++i) value = best.combine(value, x[i]);
