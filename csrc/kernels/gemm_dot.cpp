@@ -1,6 +1,6 @@
-// Inner products: by vectors of neighbours; floats and doubles that lie apart by the BLAS; others by
-// a loop. The threads share pieces of 32768 elements, which follow from the length alone; the sums of
-// their blocks are added in double, in order.
+// Inner products: by vectors of neighbours; floats and doubles that lie apart by the BLAS; others
+// by a loop. The threads share pieces of 32768 elements, which follow from the length alone; the
+// sums of their blocks are added in double, in order.
 
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
