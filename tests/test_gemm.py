@@ -195,7 +195,7 @@ def test_long_dot(n, dtype):
     [(1, 1, 1), (5, 31, 7), (17, 64, 33), (130, 1030, 70), (70, 513, 200)],
 )
 def test_bfloat16_in_any_layout(m, k, n):
-    """Pairs along k, which lie side by side or not, on an even address or not, and end in a half."""
+    """Pairs along k, side by side or not, on an even address or not, the last one a half."""
     torch.manual_seed(0)
 
     def draw(rows, columns):
