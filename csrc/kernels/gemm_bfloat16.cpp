@@ -66,7 +66,8 @@ struct LinesAcrossK {
     const BFloat16* const low = data + 2 * pair * stride + first;
     const bool both = 2 * pair + 1 < count;
     for (int64_t i = 0; i < n; i += Vec<float>::size) {
-      const auto lanes = static_cast<__mmask16>((1U << std::min<int64_t>(n - i, 16)) - 1);
+      const auto lanes =
+          static_cast<__mmask16>((1U << std::min<int64_t>(n - i, Vec<float>::size)) - 1);
       const auto load = [&](const BFloat16* from) {
         return __builtin_convertvector((Halves)_mm256_maskz_loadu_epi16(lanes, from + i), Pairs);
       };
@@ -83,7 +84,7 @@ struct PairMatrix {
   int64_t depth;
 };
 
-[[maybe_unused]] bool is_read_in_place(int64_t, int64_t, const PairMatrix&) {
+bool is_read_in_place(int64_t, int64_t, const PairMatrix&) {
   return false;
 }
 

@@ -234,11 +234,23 @@ struct Columns {
   }
 };
 
-/// A matrix B in panels, which `source` packs group by group, as Columns does.
+/// A panel, which `source` packs group by group, as Columns does. column(panel, group) is the first
+/// column of a group; columns from end(group) on are zero.
+template <class T, class Source, class Column, class End>
+void pack_panel(const Source& source, int64_t panel, int groups, int64_t depth, Column&& column,
+                End&& end, T* to) {
+  constexpr int64_t side = Vec<T>::size;
+  for (int g = 0; g < groups; ++g) {
+    const int64_t first = column(panel, g);
+    const auto count = static_cast<int>(std::clamp<int64_t>(end(g) - first, 0, side));
+    source.pack(first, count, depth, groups * side, to + g * side);
+  }
+}
+
+/// A matrix B in panels.
 template <class T>
 class Packed {
  public:
-  /// column(panel, group) is the first column of a group; columns from end(group) on are zero.
   template <class Source, class Column, class End>
   Packed(const Source& source, int64_t panels, int groups, int64_t depth, Column&& column,
          End&& end)
@@ -250,11 +262,7 @@ class Packed {
     const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, depth * width()));
     parallel_for(0, panels, grain, [&](int64_t begin, int64_t stop) {
       for (int64_t p = begin; p < stop; ++p) {
-        for (int g = 0; g < groups; ++g) {
-          const int64_t first = column(p, g);
-          const auto count = static_cast<int>(std::clamp<int64_t>(end(g) - first, 0, Vec<T>::size));
-          source.pack(first, count, depth, width(), to + p * depth * width() + g * Vec<T>::size);
-        }
+        pack_panel(source, p, groups, depth, column, end, to + p * depth * width());
       }
     });
   }

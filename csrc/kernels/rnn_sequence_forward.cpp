@@ -137,29 +137,28 @@ class Pass {
   int64_t unit(int64_t panel, int64_t group) const {
     return panel * width_ + (is_gated(kind) ? 0 : group * Vec<T>::size);
   }
-  int64_t weight_row(int64_t panel, int64_t group) const {
-    return unit(panel, group) + (is_gated(kind) ? group * shape_.hidden : 0);
+  auto weight_row() const {
+    return [this](int64_t panel, int64_t group) {
+      return unit(panel, group) + (is_gated(kind) ? group * shape_.hidden : 0);
+    };
   }
-  int64_t end_of_rows(int64_t group) const {
-    return (is_gated(kind) ? group + 1 : 1) * shape_.hidden;
+  auto end_of_rows() const {
+    return [hidden = shape_.hidden](int64_t group) {
+      return (is_gated(kind) ? group + 1 : 1) * hidden;
+    };
   }
 
+  static blas::Columns<T> columns_of(const Tensor& weight, int64_t depth) {
+    return {weight.const_data_ptr<T>(), 1, depth};
+  }
   blas::Packed<T> pack(const Tensor& weight, int64_t depth) const {
-    return blas::Packed<T>(
-        blas::Columns<T>{weight.const_data_ptr<T>(), 1, depth}, panels(), groups_, depth,
-        [this](int64_t panel, int64_t group) { return weight_row(panel, group); },
-        [this](int64_t group) { return end_of_rows(group); });
+    return blas::Packed<T>(columns_of(weight, depth), panels(), groups_, depth, weight_row(),
+                           end_of_rows());
   }
   blas::Panel<T> pack_panel(const Tensor& weight, int64_t depth, int64_t panel, T* to) const {
-    const blas::Columns<T> rows{weight.const_data_ptr<T>(), 1, depth};
-    const int64_t width = groups_ * Vec<T>::size;
-    for (int g = 0; g < groups_; ++g) {
-      const int64_t first = weight_row(panel, g);
-      const auto count =
-          static_cast<int>(std::clamp<int64_t>(end_of_rows(g) - first, 0, Vec<T>::size));
-      rows.pack(first, count, depth, width, to + g * Vec<T>::size);
-    }
-    return {to, width};
+    blas::pack_panel(columns_of(weight, depth), panel, groups_, depth, weight_row(), end_of_rows(),
+                     to);
+    return {to, groups_ * Vec<T>::size};
   }
   int64_t panels() const { return divide_up(shape_.hidden, width_); }
 
@@ -343,7 +342,7 @@ bool is_beside(const Shape& shape, const Steps& steps, Save save, int64_t elemen
   if (!is_gated(shape.kind)) return false;
   const int64_t of_unit = gate_count(shape.kind) * (shape.hidden + shape.input) * element_size;
   if (steps.count() == 1) {
-    return steps.batch() >= panel_rows && of_unit * (64 / element_size) <= panel_bytes;
+    return steps.batch() >= panel_rows && of_unit * (kVectorBytes / element_size) <= panel_bytes;
   }
   return save == Save::kNothing && steps.batch() >= rows && shape.hidden * of_unit <= bytes;
 }
