@@ -1,6 +1,7 @@
-// Inner products: by vectors of neighbours; floats and doubles that lie apart by the BLAS; others
-// by a loop. The threads share pieces of 32768 elements, which follow from the length alone; the
-// sums of their blocks are added in double, in order.
+// Inner products: by vectors of neighbours; floats and doubles that lie apart by the BLAS, and
+// short ones, too, whose bits are stock's so (a line search like LBFGS's takes another way after a
+// few steps where they differ); others by a loop. The threads share pieces of 32768 elements, which
+// follow from the length alone; the sums of their blocks are added in double, in order.
 
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
@@ -108,7 +109,8 @@ double dot_by_blas(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t 
 template <class T>
 T dot(int64_t n, const T* x, int64_t x_stride, const T* y, int64_t y_stride) {
   if constexpr (has_vec_v<opmath_t<T>>) {
-    if (x_stride == 1 && y_stride == 1) {
+    const bool is_short = std::is_floating_point_v<T> && n <= kBlock;
+    if (!is_short && x_stride == 1 && y_stride == 1) {
       return add_pieces<T>(n, [&](int64_t begin, int64_t end) {
         return dot_of_neighbours(end - begin, x + begin, y + begin);
       });
