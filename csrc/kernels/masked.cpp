@@ -61,6 +61,17 @@ void fill_where(at::TensorIteratorBase& iter, T value, bool overlaps) {
   });
 }
 
+/// move(bits, i, first) for each 64 flags from i on; it returns how many of its elements were
+/// picked, of which the first is the first-th of all.
+template <class Move>
+void for_words(const bool* flags, const ChunkCounts& counts, Move&& move) {
+  counts.for_each([&](int64_t begin, int64_t end, int64_t first) {
+    for (int64_t i = begin; i < end; i += kWordBits) {
+      first += move(nonzero_bits(flags, i, end), i, first);
+    }
+  });
+}
+
 }  // namespace
 
 at::Tensor& masked_fill_scalar_(at::Tensor& self, const at::Tensor& mask, const at::Scalar& value) {
@@ -127,10 +138,8 @@ at::Tensor& masked_select_out(const at::Tensor& self, const at::Tensor& mask, at
   visit_element_size(static_cast<int64_t>(self.element_size()), [&]<class T>() {
     const auto* from = static_cast<const T*>(source.const_data_ptr());
     auto* to = static_cast<T*>(target.mutable_data_ptr());
-    counts.for_each([&](int64_t begin, int64_t end, int64_t first) {
-      for (int64_t i = begin; i < end; i += kWordBits) {
-        first += pack_picked(nonzero_bits(flags, i, end), from + i, to + first);
-      }
+    for_words(flags, counts, [&](uint64_t picked, int64_t i, int64_t first) {
+      return pack_picked(picked, from + i, to + first);
     });
   });
   if (!target.is_same(out)) {
@@ -153,10 +162,8 @@ void spread(at::Tensor& self, const at::Tensor& flags, const ChunkCounts& counts
   visit_element_size(static_cast<int64_t>(self.element_size()), [&]<class T>() {
     const auto* from = static_cast<const T*>(source.const_data_ptr());
     auto* to = static_cast<T*>(target.mutable_data_ptr());
-    counts.for_each([&](int64_t begin, int64_t end, int64_t first) {
-      for (int64_t i = begin; i < end; i += kWordBits) {
-        first += spread_picked(nonzero_bits(chosen, i, end), from + first, to + i);
-      }
+    for_words(chosen, counts, [&](uint64_t picked, int64_t i, int64_t first) {
+      return spread_picked(picked, from + first, to + i);
     });
   });
   if (!target.is_same(self)) {

@@ -1,7 +1,6 @@
 // What softmax and the losses made of it share.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -19,12 +18,7 @@ Vec<A> larger(const Vec<A>& a, const Vec<A>& b) {
 }
 template <class A>
 A largest(const Vec<A>& x) {
-  A lanes[Vec<A>::size];
-  x.store(lanes);
-  for (int width = Vec<A>::size / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lanes[i] = std::max(lanes[i], lanes[i + width]);
-  }
-  return lanes[0];
+  return fold_lanes(x, larger<A>);
 }
 
 /// Of n adjacent elements.

@@ -19,7 +19,7 @@ struct Exponential {
 };
 
 /// Of x + rest between -87 and 87.
-[[gnu::always_inline]] inline Exponential exponential(Vec<float> x, Vec<float> rest) {
+ALT_FN Exponential exponential(Vec<float> x, Vec<float> rest) {
   using V = Vec<float>;
   // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits; 127 more make it the bits
   // of an exponent.
@@ -29,7 +29,7 @@ struct Exponential {
   constexpr double kFit[] = {0.5, 0.16666576, 0.041666556, 0.008363179, 0.0013926184};
   return {from_bits<float>(bits_of(shifted) << 23), fma(r * r, polynomial(kFit, r), r)};
 }
-[[gnu::always_inline]] inline Exponential exponential(Vec<float> x) {
+ALT_FN Exponential exponential(Vec<float> x) {
   return exponential(x, Vec<float>(-0.0F));  // adding -0 changes nothing, and compiles to nothing
 }
 

@@ -282,7 +282,12 @@ Vec<T> unless_nan(Vec<T> a, typename Vec<T>::Native chosen) {
 }  // namespace detail
 #endif
 
-/// The smaller lane; NaN where either is NaN.
+/// The smaller number or lane; NaN where either is NaN.
+template <class T>
+  requires(!is_vec_v<T>)
+constexpr T minimum(T a, T b) {
+  return a < b || a != a ? a : b;
+}
 template <class T>
 Vec<T> minimum(Vec<T> a, Vec<T> b) {
 #if defined(__AVX512F__)
@@ -296,7 +301,12 @@ Vec<T> minimum(Vec<T> a, Vec<T> b) {
   return select((a < b) | (a != a), a, b);
 #endif
 }
-/// The larger lane; NaN where either is NaN.
+/// The larger number or lane; NaN where either is NaN.
+template <class T>
+  requires(!is_vec_v<T>)
+constexpr T maximum(T a, T b) {
+  return a > b || a != a ? a : b;
+}
 template <class T>
 Vec<T> maximum(Vec<T> a, Vec<T> b) {
 #if defined(__AVX512F__)

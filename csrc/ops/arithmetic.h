@@ -254,20 +254,12 @@ ALT_FN auto angle(T x) {
 
 template <class T>
 ALT_FN T maximum(T x, T y) {
-  if constexpr (is_vec_v<T>) {
-    return alt::maximum(x, y);
-  } else {
-    return x > y ? x : y;
-  }
+  return alt::maximum(x, y);
 }
 
 template <class T>
 ALT_FN T minimum(T x, T y) {
-  if constexpr (is_vec_v<T>) {
-    return alt::minimum(x, y);
-  } else {
-    return x < y ? x : y;
-  }
+  return alt::minimum(x, y);
 }
 
 /// The larger; where one is NaN, the other.

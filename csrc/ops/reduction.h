@@ -69,11 +69,7 @@ struct Maximum : Sum<T> {
   }
   template <class V>
   ALT_FN V combine(V a, V b) const {
-    if constexpr (is_vec_v<V>) {
-      return alt::maximum(a, b);
-    } else {
-      return select(beats(a, b), a, b);
-    }
+    return alt::maximum(a, b);
   }
   template <class V>
   ALT_FN V step(V acc, V x, int64_t) const {
@@ -94,11 +90,7 @@ struct Minimum : Sum<T> {
   }
   template <class V>
   ALT_FN V combine(V a, V b) const {
-    if constexpr (is_vec_v<V>) {
-      return alt::minimum(a, b);
-    } else {
-      return select(beats(a, b), a, b);
-    }
+    return alt::minimum(a, b);
   }
   template <class V>
   ALT_FN V step(V acc, V x, int64_t) const {
