@@ -18,14 +18,22 @@ constexpr int gathered_rows(int groups) {
   return std::min(blas::kAccumulators / groups, groups == 1 ? 8 : 12);
 }
 
-/// How the channels of a group are cut into panels.
+/// How the channels of a group are cut into panels. The last one may be narrower.
 template <class T>
 struct Panels {
   explicit Panels(int64_t channels)
-      : groups(blas::neighbours<T>(channels)),
-        width(groups * Vec<T>::size),
+      : vectors((channels + Vec<T>::size - 1) / Vec<T>::size),
+        most(blas::neighbours<T>(channels)),
+        width(most * Vec<T>::size),
         count((channels + width - 1) / width) {}
-  int groups;
+
+  int vectors_of(int64_t panel) const {
+    return static_cast<int>(std::min<int64_t>(vectors - panel * most, most));
+  }
+  int64_t width_of(int64_t panel) const { return vectors_of(panel) * Vec<T>::size; }
+
+  int64_t vectors;
+  int most;
   int64_t width, count;
 };
 

@@ -46,10 +46,11 @@ void pack_weights(const Plan& plan, const Panels<T>& panels, bool transposed, co
     for (int64_t i = begin; i < end; ++i) {
       const int64_t panel = i / pieces, first_channel = i % pieces * at_once;
       const int64_t last_channel = std::min(first_channel + at_once, plan.source_channels);
-      const int64_t group = panel / panels.count, first = panel % panels.count * panels.width;
+      const int64_t group = panel / panels.count, p = panel % panels.count;
+      const int64_t first = p * panels.width;
       pack_weight(plan, weight + group * group_stride + first * lane_stride, lane_stride,
                   channel_stride, layout.tap, plan.target_channels - first, first_channel,
-                  last_channel, panels.width,
+                  last_channel, panels.width_of(p),
                   packed + (panel - begin_panel) * plan.depth() * panels.width);
     }
   });
@@ -69,13 +70,13 @@ std::pair<Geometry, Layout> flat(Geometry geometry, Layout source) {
 
 /// The rows of a tile that belong to a phase: its runs, in ranges that the cache holds.
 template <class T>
-void multiply_phase(const Plan& plan, const Phase& phase, int groups, int64_t count,
+void multiply_phase(const Plan& plan, const Phase& phase, int vectors, int64_t count,
                     const T* window, const int32_t* places, const T* panel, T* tile,
                     const int32_t* numbers) {
   bool add = false;
   const auto multiply = [&](int64_t row, int64_t depth) {
-    multiply_rows<T>(groups, count, depth, window, places, plan.offsets.data() + row,
-                     panel + row * groups * Vec<T>::size, tile, numbers, add);
+    multiply_rows<T>(vectors, count, depth, window, places, plan.offsets.data() + row,
+                     panel + row * vectors * Vec<T>::size, tile, numbers, add);
     add = true;
   };
   if (phase.runs.empty()) multiply(0, 0);
@@ -158,13 +159,14 @@ void convolve(const Geometry& original, bool transposed, const S* source,
       }
       for_each_phase(plan, block, images, offsets, numbers,
                      [&](const Phase& phase, int64_t begin, int64_t stop) {
-                       multiply_phase(plan, phase, panels.groups, stop - begin, window,
+                       multiply_phase(plan, phase, panels.vectors_of(p), stop - begin, window,
                                       offsets + begin, weights, tile, numbers + begin);
                      });
       const int64_t channel = group * plan.target_channels + p * panels.width;
+      const int64_t width = panels.width_of(p);
       for (int64_t i = 0; i < images; ++i) {
-        deliver<S, T>(tile + i * places * panels.width, places, panels.width,
-                      std::min(panels.width, plan.target_channels - p * panels.width),
+        deliver<S, T>(tile + i * places * width, places, width,
+                      std::min(width, plan.target_channels - p * panels.width),
                       packed_bias + panel * panels.width,
                       to + i * target_layout.batch + channel * target_layout.channel,
                       target_layout);

@@ -99,18 +99,21 @@ struct Work {
         stride(spread(range * panels.width)),
         slice_stride(tables * kProducts * stride) {}
 
-  /// The table of a range, panel and group.
+  /// The table of a range, panel and group: rows of `width` lanes, of which the first are channels.
   struct Part {
-    int64_t group, channel, channels, lane, lanes;
+    int64_t group, channel, channels, lane, lanes, width;
+    int vectors;
   };
   Part part(int64_t table) const {
     const int64_t channel = table % ranges * range;
-    const int64_t lane = table / ranges % panels.count * panels.width;
+    const int64_t panel = table / ranges % panels.count, lane = panel * panels.width;
     return {.group = table / ranges / panels.count,
             .channel = channel,
             .channels = std::min(range, larges - channel),
             .lane = lane,
-            .lanes = std::min(panels.width, smalls - lane)};
+            .lanes = std::min(panels.width, smalls - lane),
+            .width = panels.width_of(panel),
+            .vectors = panels.vectors_of(panel)};
   }
 
   int64_t larges, smalls;
@@ -124,8 +127,8 @@ struct Work {
 template <class S, class T>
 void deliver_sums(const Work<T>& work, int64_t number, int64_t skipped, const T* table, S* weight,
                   const WeightLayout& layout) {
-  const int64_t lanes = work.panels.width;
   const auto part = work.part(number);
+  const int64_t lanes = part.width;
   const int64_t count = std::min(kChannelsDelivered, part.channels - skipped);
   if (count <= 0) return;
   alignas(64) std::array<T, kTaps * kChannelsDelivered * blas::kMostGroups * Vec<T>::size> taps;
@@ -202,11 +205,11 @@ void convolve_to_weight_winograd(const Geometry& g, const S* large, const Layout
       transform_patches(
           tiling.target(tiles), tiles,
           small + tiles.image * small_layout.batch + lane * small_layout.channel, small_layout,
-          part.lanes, lanes, patch, gradient, [&](const T* from, T* to) {
-            transform_gradient(from, tiles.rows, tiles.columns, to, gradient_stride, lanes);
+          part.lanes, part.width, patch, gradient, [&](const T* from, T* to) {
+            transform_gradient(from, tiles.rows, tiles.columns, to, gradient_stride, part.width);
           });
       // Large channels are the rows: they lie side by side, and tiles a pitch apart.
-      multiply_products<T>(part.channels, work.panels.groups, tiles.count(), {seen, 1, pitch},
+      multiply_products<T>(part.channels, part.vectors, tiles.count(), {seen, 1, pitch},
                            seen_stride, gradient, gradient_stride, i > first, table, work.stride);
     }
     for (int64_t c = 0; !at_end && c < part.channels; c += kChannelsDelivered) {

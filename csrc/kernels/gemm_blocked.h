@@ -100,7 +100,6 @@ void multiply(int64_t m, int64_t n, int64_t k, const M& a, const M& b, bool add,
             const int64_t row = row_of(i), count = row_of(i + 1) - row;
             const Rows<T> block_rows{rows.data + (row - first_row) * rows.stride, rows.stride,
                                      rows.step};
-            const auto block = find_block<T, MultiplyAdd>(groups, count);
             Target<T> to{c + row * c_stride, c_stride};
             to.add.fill(add || l > 0);
             for (int64_t panel = 0; panel < panels; ++panel) {
@@ -109,7 +108,7 @@ void multiply(int64_t m, int64_t n, int64_t k, const M& a, const M& b, bool add,
                 to.lanes[g] =
                     static_cast<int>(std::clamp<int64_t>(n - to.offset[g], 0, Vec<T>::size));
               }
-              block(depth, block_rows, columns(panel), to);
+              find_block<T, MultiplyAdd>(to.groups(), count)(depth, block_rows, columns(panel), to);
             }
           }
         }

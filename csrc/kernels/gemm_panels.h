@@ -36,16 +36,13 @@ constexpr int block_rows(int groups) {
   return std::min(kAccumulators / groups, 12);
 }
 
-/// How many neighbouring vectors of columns make a panel: as many as leave the least of it empty.
+/// How many neighbouring vectors of columns make a panel: as many as registers allow, and so that
+/// the last panel, which has what is left, is not much narrower.
 template <class T>
 int neighbours(int64_t columns) {
-  const int64_t vectors = (columns + Vec<T>::size - 1) / Vec<T>::size;
-  const auto padded = [&](int64_t groups) { return (vectors + groups - 1) / groups * groups; };
-  int best = kMostGroups;
-  for (int groups = kMostGroups - 1; groups > 0; --groups) {
-    if (padded(groups) < padded(best)) best = groups;
-  }
-  return best;
+  const int64_t vectors = std::max<int64_t>((columns + Vec<T>::size - 1) / Vec<T>::size, 1);
+  const int64_t panels = (vectors + kMostGroups - 1) / kMostGroups;
+  return static_cast<int>((vectors + panels - 1) / panels);
 }
 
 /// Where a block's result goes: group g of row r at data + r * row_stride + offset[g], of which the
@@ -57,6 +54,11 @@ struct Target {
   std::array<int64_t, kMostGroups> offset{};
   std::array<int, kMostGroups> lanes{};
   std::array<bool, kMostGroups> add{};
+
+  /// The groups that exist, which come first.
+  int groups() const {
+    return static_cast<int>(std::ranges::count_if(lanes, [](int count) { return count > 0; }));
+  }
 };
 
 /// Rows of A: element (r, k) is data[r * stride + k * step].
@@ -123,7 +125,7 @@ void multiply_block(int64_t depth, Rows<T> a, Panel<T> panel, const Target<T>& t
       T* to = target.data + r * target.row_stride + target.offset[g];
       if (target.lanes[g] == V::size) {
         (target.add[g] ? sum[r][g] + V::load(to) : sum[r][g]).store(to);
-      } else if (target.lanes[g] > 0) {
+      } else {
         const V before = target.add[g] ? kernels::load_lanes(to, target.lanes[g]) : V(T(0));
         kernels::store_lanes<T>(sum[r][g] + before, to, target.lanes[g]);
       }
@@ -193,7 +195,7 @@ template <class T>
 void pack_group(const T* from, int64_t k_stride, int64_t column_stride, int count, int64_t depth,
                 int64_t width, T* to) {
   constexpr int64_t side = Vec<T>::size;
-  if (column_stride == 1) {
+  if (column_stride == 1 || count == 0) {
     for (int64_t k = 0; k < depth; ++k) {
       (count == side ? Vec<T>::load(from + k * k_stride)
                      : kernels::load_lanes(from + k * k_stride, count))
@@ -267,8 +269,6 @@ class Packed {
     });
   }
 
-  int groups() const { return groups_; }
-
   Panel<T> panel(int64_t index) const { return {data_ + index * depth_ * width(), width()}; }
 
   /// `count` rows of A times a panel, in blocks of about equal height; body(first_row, end_row)
@@ -283,7 +283,7 @@ class Packed {
       const int64_t begin = i * count / blocks, end = (i + 1) * count / blocks;
       a.data = first + begin * a.stride;
       target.data = data + begin * target.row_stride;
-      find_block<T>(groups_, end - begin)(depth_, a, panel(index), target);
+      find_block<T>(target.groups(), end - begin)(depth_, a, panel(index), target);
       body(begin, end);
     }
   }

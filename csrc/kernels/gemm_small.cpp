@@ -48,7 +48,7 @@ bool gemm_small(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, bool 
       const Rows<T> rows = a.transposed ? Rows<T>{a.data + row, 1, a.stride}
                                         : Rows<T>{a.data + row * a.stride, a.stride};
       to.data = c + row * c_stride;
-      find_block<T>(groups, count)(k, rows, columns, to);
+      find_block<T>(to.groups(), count)(k, rows, columns, to);
     }
   }
   return true;
