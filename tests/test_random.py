@@ -133,9 +133,19 @@ def test_blocks_of_words_leave_the_generator_where_single_draws_do(dtype):
         x = torch.empty(5000, dtype=dtype, device=device)
         sizes = (1, 311, 312, 313, 624, 625, 5000)
         return [
-            getattr(x[:n].clone(), method)()
+            getattr(x[:n].clone(), method)(*arguments)
             for n in sizes
-            for method in ("exponential_", "uniform_", "normal_", "bernoulli_", "cauchy_")
+            for method, *arguments in (
+                ("exponential_",),
+                ("uniform_",),
+                ("normal_",),
+                ("bernoulli_",),
+                ("cauchy_",),
+                ("geometric_", 0.3),
+                ("log_normal_",),
+                ("random_",),
+                ("random_", 90),
+            )
         ]
 
     assert_same_draw(function, seed=1)

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <mutex>
 
 #include "kernels/random.h"
@@ -25,18 +24,55 @@ using draws::integers_in;
 using draws::RealAndBoolTypes;
 using draws::RealBoolAndUnsignedTypes;
 using draws::serial_fill;
+using draws::UniformBits;
 using draws::unit_uniform;
+using draws::unit_uniform_of;
 using draws::Words;
 
-/// One fill: visits the dtype, holds the generator's lock, draws for every element.
+/// body.operator()<T>(words) for `numel` elements of a dtype, holding the generator's lock.
+template <class List, class Body>
+void with_words(at::ScalarType dtype, int64_t numel, const char* name,
+                const std::optional<at::Generator>& generator_argument, Body&& body) {
+  HostGenerator& generator = *get_generator(generator_argument);
+  visit<List>(dtype, name, [&]<class T>() {
+    std::lock_guard lock(generator.mutex_);
+    Words words(generator, numel);
+    body.template operator()<T>(words);
+  });
+}
+
+/// What a draw is a function of.
+template <class Draw, class Result, class Bits>
+Bits argument_of(Result (Draw::*)(Bits) const);
+template <class Draw>
+using BitsOf = decltype(argument_of(&Draw::operator()));
+
+/// One fill: every element is make_draw.operator()<T>(), a function of a word or of two.
 template <class List, class MakeDraw>
 void fill(at::TensorIteratorBase& iter, const char* name,
-          const std::optional<at::Generator>& generator_argument, MakeDraw&& make_draw) {
-  HostGenerator& generator = *get_generator(generator_argument);
-  visit<List>(iter.dtype(), name, [&]<class T>() {
-    std::lock_guard lock(generator.mutex_);
-    Words words(generator, iter.numel());
-    serial_fill<T>(iter, make_draw.template operator()<T>(words));
+          const std::optional<at::Generator>& generator, MakeDraw&& make_draw) {
+  with_words<List>(iter.dtype(), iter.numel(), name, generator, [&]<class T>(Words& words) {
+    auto draw = make_draw.template operator()<T>();
+    using Bits = BitsOf<decltype(draw)>;
+    if (iter.is_contiguous()) {
+      words.fill<Bits>(static_cast<T*>(iter.data_ptr(0)), iter.numel(), draw);
+    } else {
+      serial_fill<T>(iter, [&] { return draw(words.draw<Bits>()); });
+    }
+  });
+}
+
+/// The same, without an iterator where it can be.
+template <class List, class MakeDraw>
+void fill(const at::TensorBase& self, const char* name,
+          const std::optional<at::Generator>& generator, MakeDraw&& make_draw) {
+  if (!self.is_contiguous()) {
+    auto iter = at::TensorIterator::borrowing_nullary_op(self);
+    return fill<List>(iter, name, generator, make_draw);
+  }
+  with_words<List>(self.scalar_type(), self.numel(), name, generator, [&]<class T>(Words& words) {
+    auto draw = make_draw.template operator()<T>();
+    words.fill<BitsOf<decltype(draw)>>(self.mutable_data_ptr<T>(), self.numel(), draw);
   });
 }
 
@@ -55,7 +91,7 @@ void exponentials(Words& words, double scale, T* out, int64_t count) {
   alignas(64) double uniforms[kBlock], results[kBlock];
   for (int64_t begin = 0; begin < count; begin += kBlock) {
     const int64_t n = std::min(kBlock, count - begin);
-    for (int64_t i = 0; i < n; ++i) uniforms[i] = unit_uniform<double>(words);
+    words.fill<uint64_t>(uniforms, n, unit_uniform_of<double>);
     std::fill(uniforms + n, uniforms + kBlock, 0.0);
     for_each_lane<double>(kBlock, [&]<class V>(int64_t i) {
       // + 0: log1p(-0) is -0, whose product is not.
@@ -78,37 +114,15 @@ void exponentials(Words& words, double scale, T* out, int64_t count) {
   }
 }
 
-/// unit_uniform<double>(words) < p, `count` times. The bits of the draw are compared as an integer
-/// with the least that is not below p.
-void bernoullis(Words& words, double p, bool* out, int64_t count) {
-  using Bits = Mask<double>::Native;
-  constexpr int64_t side = Mask<double>::size;
-  const auto least = static_cast<int64_t>(std::ceil(std::ldexp(p, 53)));
-  for (int64_t i = 0; i < count;) {
-    const int64_t n = std::min(words.left() / 2, count - i) / side * side;
-    if (n == 0) {
-      out[i++] = unit_uniform<double>(words) < p;
-      continue;
-    }
-    for (int64_t k = 0; k < n; k += side) {
-      Bits pairs;  // of words, the upper half of the draw first
-      std::memcpy(&pairs, words.rest() + 2 * k, sizeof(pairs));
-      const Bits draws = (pairs & 0x1fffff) << 32 | (pairs >> 32 & 0xffffffff);
-      Mask<double>{draws < least}.store(out + i + k);
-    }
-    words.skip(2 * n);
-    i += n;
-  }
-}
-
-/// Remainders of words by a divisor, by multiplication: Lemire, Kaser and Kurz, "Faster remainder
-/// by direct computation" (2019), exact for words and divisors of 32 bits.
+/// Remainders of words by a divisor of at most 28 bits, by multiplication: Lemire, Kaser and Kurz,
+/// "Faster remainder by direct computation" (2019), exact for words and divisors of 32 bits.
 class Remainder {
  public:
   explicit Remainder(uint64_t divisor) : divisor_(divisor), inverse_(~uint64_t{0} / divisor + 1) {}
   uint64_t of(uint32_t word) const {
     const uint64_t fraction = inverse_ * word;
-    return static_cast<uint64_t>((static_cast<unsigned __int128>(fraction) * divisor_) >> 64);
+    // The upper half of fraction * divisor, from two halves: vectors multiply no wider.
+    return ((fraction >> 32) * divisor_ + ((fraction & 0xffffffff) * divisor_ >> 32)) >> 32;
   }
 
  private:
@@ -119,15 +133,14 @@ class Remainder {
 
 void uniform(at::TensorIteratorBase& iter, const double from, const double to,
              std::optional<at::Generator> generator) {
-  fill<FloatingAndHalfTypes>(iter, "uniform_kernel_cpu", generator, [&]<class T>(Words& source) {
+  fill<FloatingAndHalfTypes>(iter, "uniform_kernel_cpu", generator, [&]<class T>() {
     using Real = opmath_t<T>;
     const auto low = static_cast<Real>(from);
     const auto high = static_cast<Real>(to);
     const auto excluded = static_cast<T>(to);
     const auto replacement = static_cast<T>(from);
-    const Real width = high - low;
-    return [&source, low, width, excluded, replacement] {
-      const auto value = static_cast<T>(std::fma(unit_uniform<Real>(source), width, low));
+    return [low, width = high - low, excluded, replacement](UniformBits<Real> bits) {
+      const auto value = static_cast<T>(std::fma(unit_uniform_of<Real>(bits), width, low));
       // Rounding can reach the bound that the interval leaves out.
       return value == excluded ? replacement : value;
     };
@@ -135,57 +148,69 @@ void uniform(at::TensorIteratorBase& iter, const double from, const double to,
 }
 
 void exponential(at::TensorIteratorBase& iter, const double lambda,
-                 std::optional<at::Generator> generator_argument) {
+                 std::optional<at::Generator> generator) {
   draws::check_exponential(iter.dtype());
-  HostGenerator& generator = *get_generator(generator_argument);
-  visit<FloatingAndHalfTypes>(iter.dtype(), "exponential_cpu", [&]<class T>() {
-    std::lock_guard lock(generator.mutex_);
-    Words words(generator, iter.numel());
-    if (!std::is_same_v<T, double> && iter.is_contiguous()) {
-      exponentials(words, -1.0 / lambda, static_cast<T*>(iter.data_ptr(0)), iter.numel());
-    } else {
-      serial_fill<T>(iter, [&, scale = -1.0 / lambda] { return exponential_draw(words, scale); });
-    }
-  });
+  with_words<FloatingAndHalfTypes>(
+      iter.dtype(), iter.numel(), "exponential_cpu", generator, [&]<class T>(Words& words) {
+        const double scale = -1.0 / lambda;
+        if (!std::is_same_v<T, double> && iter.is_contiguous()) {
+          exponentials(words, scale, static_cast<T*>(iter.data_ptr(0)), iter.numel());
+        } else {
+          serial_fill<T>(iter, [&] { return exponential_draw(words, scale); });
+        }
+      });
 }
 
 void geometric(at::TensorIteratorBase& iter, const double p,
                std::optional<at::Generator> generator) {
-  fill<RealTypes>(iter, "geometric_cpu", generator, [&]<class T>(Words& source) {
-    return [&source, log_failure = std::log1p(-p)] {
-      return std::ceil(std::log(unit_uniform<double>(source)) / log_failure);
+  fill<RealTypes>(iter, "geometric_cpu", generator, [&]<class T>() {
+    return [log_failure = std::log1p(-p)](uint64_t bits) {
+      return static_cast<T>(std::ceil(std::log(unit_uniform_of<double>(bits)) / log_failure));
     };
   });
 }
 
 void log_normal(at::TensorIteratorBase& iter, const double mean, const double std,
                 std::optional<at::Generator> generator) {
-  fill<FloatingAndHalfTypes>(iter, "log_normal_cpu", generator, [&]<class T>(Words& source) {
-    return [&source, mean, std] { return std::exp(draws::normal(source, mean, std)); };
-  });
+  with_words<FloatingAndHalfTypes>(
+      iter.dtype(), iter.numel(), "log_normal_cpu", generator, [&]<class T>(Words& words) {
+        serial_fill<T>(iter, [&] { return std::exp(draws::normal(words, mean, std)); });
+      });
 }
 
 void cauchy(at::TensorIteratorBase& iter, const double median, const double sigma,
             std::optional<at::Generator> generator) {
-  fill<FloatingAndHalfTypes>(iter, "cauchy_cpu", generator, [&]<class T>(Words& source) {
-    return [&source, median, sigma] {
-      const double angle = c10::pi<double> * (unit_uniform<double>(source) - 0.5);
-      return std::fma(sigma, std::tan(angle), median);
+  fill<FloatingAndHalfTypes>(iter, "cauchy_cpu", generator, [&]<class T>() {
+    return [median, sigma](uint64_t bits) {
+      const double angle = c10::pi<double> * (unit_uniform_of<double>(bits) - 0.5);
+      return static_cast<T>(std::fma(sigma, std::tan(angle), median));
     };
   });
 }
 
 void random_from_to(at::TensorIteratorBase& iter, const uint64_t range, const int64_t base,
                     std::optional<at::Generator> generator) {
+  const auto fill_by = [&](auto&& remainder_of) {
+    fill<RealBoolAndUnsignedTypes>(iter, "random_from_to_kernel_cpu", generator, [&]<class T>() {
+      return remainder_of.template operator()<T>();
+    });
+  };
+  const auto first = static_cast<uint64_t>(base);
   // Below this range one engine word is enough, with a skew of 5% at worst.
   constexpr uint64_t one_word = uint64_t{1} << 28;
-  fill<RealBoolAndUnsignedTypes>(
-      iter, "random_from_to_kernel_cpu", generator, [&]<class T>(Words& source) {
-        return [&source, range, base, wide = range >= one_word, remainder = Remainder(range)] {
-          const uint64_t drawn = wide ? source.random64() % range : remainder.of(source.random());
-          return static_cast<T>(static_cast<int64_t>(drawn + static_cast<uint64_t>(base)));
-        };
-      });
+  if (range < one_word) {
+    fill_by([&]<class T>() {
+      return [first, remainder = Remainder(range)](uint32_t bits) {
+        return static_cast<T>(static_cast<int64_t>(remainder.of(bits) + first));
+      };
+    });
+  } else {
+    fill_by([&]<class T>() {
+      return [first, range](uint64_t bits) {
+        return static_cast<T>(static_cast<int64_t>(bits % range + first));
+      };
+    });
+  }
 }
 
 void random_full_64_bits_range(at::TensorIteratorBase& iter,
@@ -195,34 +220,29 @@ void random_full_64_bits_range(at::TensorIteratorBase& iter,
   TORCH_CHECK(
       dtype == at::kLong || dtype == at::kDouble || dtype == at::kFloat || dtype == at::kBFloat16,
       "random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16");
-  fill<Types>(iter, "random_full_64_bits_range_kernel_cpu", generator, [&]<class T>(Words& source) {
-    return [&source] { return static_cast<T>(static_cast<int64_t>(source.random64())); };
+  fill<Types>(iter, "random_full_64_bits_range_kernel_cpu", generator, []<class T>() {
+    return [](uint64_t bits) { return static_cast<T>(static_cast<int64_t>(bits)); };
   });
 }
 
 void random(at::TensorIteratorBase& iter, std::optional<at::Generator> generator) {
-  fill<RealAndBoolTypes>(iter, "random_kernel_cpu", generator, [&]<class T>(Words& source) {
-    return [&source] {
-      if constexpr (std::is_same_v<T, double> || std::is_same_v<T, int64_t>) {
-        return static_cast<T>(source.random64() % integers_in<T>());
-      } else {
-        return static_cast<T>(source.random() % integers_in<T>());
-      }
+  fill<RealAndBoolTypes>(iter, "random_kernel_cpu", generator, []<class T>() {
+    constexpr bool is_wide = std::is_same_v<T, double> || std::is_same_v<T, int64_t>;
+    return [](std::conditional_t<is_wide, uint64_t, uint32_t> bits) {
+      return static_cast<T>(bits % integers_in<T>());
     };
   });
 }
 
 void bernoulli_scalar(const at::TensorBase& self, const double p,
                       std::optional<at::Generator> generator) {
-  if (self.scalar_type() == at::kBool && self.is_contiguous()) {
-    HostGenerator& source = *get_generator(generator);
-    std::lock_guard lock(source.mutex_);
-    Words words(source, self.numel());
-    return bernoullis(words, p, self.mutable_data_ptr<bool>(), self.numel());
-  }
-  auto iter = at::TensorIterator::borrowing_nullary_op(self);
-  fill<RealAndBoolTypes>(iter, "bernoulli_scalar_cpu_", generator, [&]<class T>(Words& source) {
-    return [&source, p] { return unit_uniform<double>(source) < p ? 1 : 0; };
+  // A uniform double is below p where its bits are below the least that are not.
+  const auto least = static_cast<int64_t>(std::ceil(std::ldexp(p, 53)));
+  fill<RealAndBoolTypes>(self, "bernoulli_scalar_cpu_", generator, [&]<class T>() {
+    return [least](uint64_t bits) {
+      constexpr uint64_t mask = (uint64_t{1} << 53) - 1;
+      return static_cast<T>(static_cast<int64_t>(bits & mask) < least ? 1 : 0);
+    };
   });
 }
 

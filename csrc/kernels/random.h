@@ -9,8 +9,11 @@
 #include <ATen/core/Generator.h>
 #include <c10/util/MathConstants.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <type_traits>
@@ -73,16 +76,44 @@ class Words {
     const uint64_t high = random();
     return high << 32 | random();
   }
-  /// What is left of the block, for readers of many at once, who skip what they have read.
-  int64_t left() const { return in_blocks_ ? state_.left_ - 1 : 0; }
-  const uint32_t* rest() const { return tempered_ + state_.next_; }
-  void skip(int64_t count) {
-    state_.left_ -= static_cast<int>(count);
-    state_.next_ += static_cast<uint32_t>(count);
+  /// A word, or two of them.
+  template <class Bits>
+  Bits draw() {
+    if constexpr (sizeof(Bits) == sizeof(uint32_t)) {
+      return random();
+    } else {
+      return random64();
+    }
+  }
+  /// out[i] = function(draw<Bits>()), `count` times: what is left of a block in one loop, which
+  /// becomes vectors where the function allows.
+  template <class Bits, class T, class Function>
+  void fill(T* out, int64_t count, Function&& function) {
+    constexpr int64_t words = sizeof(Bits) / sizeof(uint32_t);
+    for (int64_t i = 0; i < count;) {
+      const int64_t n = std::min(left() / words, count - i);
+      if (n == 0) {
+        out[i++] = function(draw<Bits>());
+        continue;
+      }
+      const uint32_t* const rest = tempered_ + state_.next_;
+      for (int64_t k = 0; k < n; ++k) {
+        Bits bits;
+        std::memcpy(&bits, rest + k * words, sizeof(bits));
+        // The first word of two is the upper half.
+        out[i + k] = function(words == 1 ? bits : std::rotl(bits, 32));
+      }
+      state_.left_ -= static_cast<int>(n * words);
+      state_.next_ += static_cast<uint32_t>(n * words);
+      i += n;
+    }
   }
   HostGenerator& generator() { return generator_; }
 
  private:
+  /// Words of the block that nobody has taken.
+  int64_t left() const { return in_blocks_ ? state_.left_ - 1 : 0; }
+
   static constexpr int kWords = at::MERSENNE_STATE_N, kAhead = at::MERSENNE_STATE_M;
 
   static uint32_t next_word(uint32_t word, uint32_t next, uint32_t ahead) {
@@ -119,16 +150,25 @@ class Words {
   uint32_t tempered_[kWords];
 };
 
+/// What a uniform T is made of.
+template <class T>
+using UniformBits = std::conditional_t<(std::numeric_limits<T>::digits > 32), uint64_t, uint32_t>;
+
 /// Uniform in [0, 1): as many random bits as T's significand holds.
+template <class T>
+inline T unit_uniform_of(UniformBits<T> bits) {
+  constexpr int digits = std::numeric_limits<T>::digits;
+  constexpr auto mask = static_cast<UniformBits<T>>((uint64_t{1} << digits) - 1);
+  constexpr T unit = T(1) / static_cast<T>(uint64_t{1} << digits);
+  return static_cast<T>(bits & mask) * unit;
+}
+
 template <class T, class Source>
 inline T unit_uniform(Source& source) {
-  constexpr int digits = std::numeric_limits<T>::digits;
-  constexpr uint64_t mask = (uint64_t{1} << digits) - 1;
-  constexpr T unit = T(1) / static_cast<T>(uint64_t{1} << digits);
-  if constexpr (digits > 32) {
-    return static_cast<T>(source.random64() & mask) * unit;
+  if constexpr (std::is_same_v<UniformBits<T>, uint64_t>) {
+    return unit_uniform_of<T>(source.random64());
   } else {
-    return static_cast<T>(source.random() & static_cast<uint32_t>(mask)) * unit;
+    return unit_uniform_of<T>(source.random());
   }
 }
 
