@@ -246,6 +246,9 @@ def test_many_threads_give_the_same_bits():
         (130, 90, 64),
         (97, 300, 176),
         (33, 270, 1200),
+        # Few columns, and far from a whole vector: turned where A is transposed.
+        (310, 300, 28),
+        (130, 777, 9),
     ],
 )
 def test_large_products_in_any_layout(m, k, n, dtype):
