@@ -18,23 +18,28 @@ constexpr int gathered_rows(int groups) {
   return std::min(blas::kAccumulators / groups, groups == 1 ? 8 : 12);
 }
 
-/// How the channels of a group are cut into panels. The last one may be narrower.
+/// How the channels of a group are cut into panels, of which the last may be narrower.
 template <class T>
 struct Panels {
   explicit Panels(int64_t channels)
-      : vectors((channels + Vec<T>::size - 1) / Vec<T>::size),
-        most(blas::neighbours<T>(channels)),
-        width(most * Vec<T>::size),
+      : channels(channels),
+        width(blas::neighbours<T>(channels) * Vec<T>::size),
         count((channels + width - 1) / width) {}
 
-  int vectors_of(int64_t panel) const {
-    return static_cast<int>(std::min<int64_t>(vectors - panel * most, most));
+  /// Channels [first, first + channels) of a group, in so many vectors, `width` lanes.
+  struct Part {
+    int64_t group, first, channels, width;
+    int vectors;
+  };
+  /// Of a panel, counted through all groups.
+  Part part(int64_t panel) const {
+    constexpr int64_t side = Vec<T>::size;
+    const int64_t first = panel % count * width, own = std::min(width, channels - first);
+    const auto vectors = static_cast<int>((own + side - 1) / side);
+    return {panel / count, first, own, vectors * side, vectors};
   }
-  int64_t width_of(int64_t panel) const { return vectors_of(panel) * Vec<T>::size; }
 
-  int64_t vectors;
-  int most;
-  int64_t width, count;
+  int64_t channels, width, count;
 };
 
 /// Row r of the tile (rows `width` = groups vectors long, number[r] of them) = or += the sum over k

@@ -46,12 +46,10 @@ void pack_weights(const Plan& plan, const Panels<T>& panels, bool transposed, co
     for (int64_t i = begin; i < end; ++i) {
       const int64_t panel = i / pieces, first_channel = i % pieces * at_once;
       const int64_t last_channel = std::min(first_channel + at_once, plan.source_channels);
-      const int64_t group = panel / panels.count, p = panel % panels.count;
-      const int64_t first = p * panels.width;
-      pack_weight(plan, weight + group * group_stride + first * lane_stride, lane_stride,
-                  channel_stride, layout.tap, plan.target_channels - first, first_channel,
-                  last_channel, panels.width_of(p),
-                  packed + (panel - begin_panel) * plan.depth() * panels.width);
+      const auto part = panels.part(panel);
+      pack_weight(plan, weight + part.group * group_stride + part.first * lane_stride, lane_stride,
+                  channel_stride, layout.tap, part.channels, first_channel, last_channel,
+                  part.width, packed + (panel - begin_panel) * plan.depth() * panels.width);
     }
   });
 }
@@ -153,20 +151,19 @@ void convolve(const Geometry& original, bool transposed, const S* source,
     const int64_t end = (share + 1) * panels.count / shares;
     for (int64_t p = share * panels.count / shares; p < end; ++p) {
       const int64_t panel = group * panels.count + p;
+      const auto part = panels.part(panel);
       const T* const weights = shared ? packed + panel * panel_size : own_panel;
       if (!shared) {
         pack_weights(plan, panels, transposed, weight, weight_layout, panel, panel + 1, own_panel);
       }
       for_each_phase(plan, block, images, offsets, numbers,
                      [&](const Phase& phase, int64_t begin, int64_t stop) {
-                       multiply_phase(plan, phase, panels.vectors_of(p), stop - begin, window,
+                       multiply_phase(plan, phase, part.vectors, stop - begin, window,
                                       offsets + begin, weights, tile, numbers + begin);
                      });
-      const int64_t channel = group * plan.target_channels + p * panels.width;
-      const int64_t width = panels.width_of(p);
+      const int64_t channel = group * plan.target_channels + part.first;
       for (int64_t i = 0; i < images; ++i) {
-        deliver<S, T>(tile + i * places * width, places, width,
-                      std::min(width, plan.target_channels - p * panels.width),
+        deliver<S, T>(tile + i * places * part.width, places, part.width, part.channels,
                       packed_bias + panel * panels.width,
                       to + i * target_layout.batch + channel * target_layout.channel,
                       target_layout);

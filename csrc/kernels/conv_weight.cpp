@@ -88,17 +88,15 @@ void convolve_to_weight(const Geometry& geometry, const S* large, const Layout& 
   std::iota(rows.begin(), rows.end(), 0);
 
   const auto deliver = [&](int64_t panel, const T* table, int64_t begin, int64_t end) {
-    const int64_t group = panel / panels.count, p = panel % panels.count;
-    const int64_t first = p * panels.width, width = panels.width_of(p);
+    const auto part = panels.part(panel);
     deliver_rows<S, T>(
-        table, slices, stride, width, begin, end, std::min(width, plan.target_channels - first),
-        weight + (group * plan.target_channels + first) * weight_layout.small, weight_layout.small);
+        table, slices, stride, part.width, begin, end, part.channels,
+        weight + (part.group * plan.target_channels + part.first) * weight_layout.small,
+        weight_layout.small);
   };
   const auto unit = [&](int64_t index) {
     const int64_t slice = index % slices, panel = index / slices;
-    const int64_t group = panel / panels.count, p = panel % panels.count;
-    const int64_t first = p * panels.width, width = panels.width_of(p);
-    const int64_t channels = std::min(width, plan.target_channels - first);
+    const auto part = panels.part(panel);
     const Scratch<T> scratch(at_once * (plan.window_size + most * panels.width) +
                              kRowsAtOnce * panels.width);
     const Scratch<int32_t> lists(2 * at_once * most);
@@ -112,28 +110,27 @@ void convolve_to_weight(const Geometry& geometry, const S* large, const Layout& 
       const int64_t images = (set + 1) * geometry.batch / sets - image;
       const Block block = plan.block(piece % blocks);
       const int64_t places = volume(block.size);
-      const S* const from =
-          large + image * large_layout.batch + group * plan.source_channels * large_layout.channel;
+      const S* const from = large + image * large_layout.batch +
+                            part.group * plan.source_channels * large_layout.channel;
       const S* small_from = small + image * small_layout.batch +
-                            (group * plan.target_channels + first) * small_layout.channel;
+                            (part.group * plan.target_channels + part.first) * small_layout.channel;
       for (int i = 0; i < 3; ++i) small_from += block.begin[i] * small_layout.place[i];
       const T* const window = copy_windows(plan, block, images, from, large_layout, copies);
       for (int64_t i = 0; i < images; ++i) {
-        pack_places<S, T>(small_from + i * small_layout.batch, small_layout, places, channels,
-                          width, packed + i * places * width);
+        pack_places<S, T>(small_from + i * small_layout.batch, small_layout, places, part.channels,
+                          part.width, packed + i * places * part.width);
       }
       for_each_phase(plan, block, images, offsets, offsets + at_once * most, [](auto&&...) {});
       if (at_end) {
-        multiply_rows<T>(panels.vectors_of(p), depth, images * places, window, seen.data(), offsets,
-                         packed, tables + slice * stride + panel * table_size, rows.data(),
-                         piece > begin);
+        multiply_rows<T>(part.vectors, depth, images * places, window, seen.data(), offsets, packed,
+                         tables + slice * stride + panel * table_size, rows.data(), piece > begin);
         continue;
       }
       for (int64_t row = 0; row < depth; row += kRowsAtOnce) {
         const int64_t count = std::min(kRowsAtOnce, depth - row);
-        multiply_rows<T>(panels.vectors_of(p), count, images * places, window, seen.data() + row,
-                         offsets, packed, tile, rows.data(), false);
-        deliver(panel, tile - row * width, row, row + count);
+        multiply_rows<T>(part.vectors, count, images * places, window, seen.data() + row, offsets,
+                         packed, tile, rows.data(), false);
+        deliver(panel, tile - row * part.width, row, row + count);
       }
     }
   };

@@ -204,11 +204,10 @@ void convolve_winograd(const Geometry& g, bool transposed, const S* source,
   parallel_for(0, all_panels * pieces, 2, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       const int64_t panel = i / pieces, begin = i % pieces * kChannelsAtOnce;
-      const int64_t p = panel % panels.count, lanes = panels.width_of(p);
-      weights.transform(panel / panels.count, p * panels.width, lanes, begin,
-                        std::min(begin + kChannelsAtOnce, sources),
-                        transformed + panel * kProducts * weight_stride + begin * lanes,
-                        weight_stride);
+      const auto part = panels.part(panel);
+      weights.transform(
+          part.group, part.first, part.width, begin, std::min(begin + kChannelsAtOnce, sources),
+          transformed + panel * kProducts * weight_stride + begin * part.width, weight_stride);
     }
   });
 
@@ -235,7 +234,8 @@ void convolve_winograd(const Geometry& g, bool transposed, const S* source,
     const int64_t lines = width == places.image_width ? 1 : height, length = height * width / lines;
     const int64_t first = share * panels.count / shares, end = (share + 1) * panels.count / shares;
     for (int64_t p = first; p < end; ++p) {
-      const int64_t panel = group * panels.count + p, lanes = panels.width_of(p);
+      const int64_t panel = group * panels.count + p;
+      const auto part = panels.part(panel);
       for (int64_t channel = 0; channel < sources; channel += depth) {
         const int64_t channels = std::min(depth, sources - channel);
         if (p == first) {
@@ -247,21 +247,19 @@ void convolve_winograd(const Geometry& g, bool transposed, const S* source,
         }
         const T* of_panel = transformed + panel * kProducts * weight_stride;
         if (!kept) {
-          weights.transform(group, p * panels.width, lanes, channel, channel + channels, own_weight,
+          weights.transform(group, part.first, part.width, channel, channel + channels, own_weight,
                             weight_stride);
           of_panel = own_weight;
         }
-        multiply_products<T>(tiles.count(), panels.vectors_of(p), channels, {seen, pitch},
-                             source_stride, of_panel, weight_stride, channel > 0, products,
-                             product_stride);
+        multiply_products<T>(tiles.count(), part.vectors, channels, {seen, pitch}, source_stride,
+                             of_panel, weight_stride, channel > 0, products, product_stride);
       }
-      transform_target(products, product_stride, tiles.images, height, width, lanes, tile);
+      transform_target(products, product_stride, tiles.images, height, width, part.width, tile);
       S* const to = target + tiles.image * target_layout.batch +
-                    (group * targets + p * panels.width) * target_layout.channel +
+                    (group * targets + part.first) * target_layout.channel +
                     places.top * target_layout.place[1] + places.left * target_layout.place[2];
       for (int64_t i = 0; i < tiles.images * lines; ++i) {
-        deliver<S, T>(tile + i * length * lanes, length, lanes,
-                      std::min(lanes, targets - p * panels.width),
+        deliver<S, T>(tile + i * length * part.width, length, part.width, part.channels,
                       packed_bias + panel * panels.width,
                       to + i / lines * target_layout.batch + i % lines * target_layout.place[1],
                       target_layout);

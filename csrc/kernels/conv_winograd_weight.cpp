@@ -99,21 +99,14 @@ struct Work {
         stride(spread(range * panels.width)),
         slice_stride(tables * kProducts * stride) {}
 
-  /// The table of a range, panel and group: rows of `width` lanes, of which the first are channels.
+  /// The table of a range of large channels and a panel of small ones.
   struct Part {
-    int64_t group, channel, channels, lane, lanes, width;
-    int vectors;
+    int64_t channel, channels;
+    typename Panels<T>::Part panel;
   };
   Part part(int64_t table) const {
     const int64_t channel = table % ranges * range;
-    const int64_t panel = table / ranges % panels.count, lane = panel * panels.width;
-    return {.group = table / ranges / panels.count,
-            .channel = channel,
-            .channels = std::min(range, larges - channel),
-            .lane = lane,
-            .lanes = std::min(panels.width, smalls - lane),
-            .width = panels.width_of(panel),
-            .vectors = panels.vectors_of(panel)};
+    return {channel, std::min(range, larges - channel), panels.part(table / ranges)};
   }
 
   int64_t larges, smalls;
@@ -128,7 +121,7 @@ template <class S, class T>
 void deliver_sums(const Work<T>& work, int64_t number, int64_t skipped, const T* table, S* weight,
                   const WeightLayout& layout) {
   const auto part = work.part(number);
-  const int64_t lanes = part.width;
+  const int64_t lanes = part.panel.width;
   const int64_t count = std::min(kChannelsDelivered, part.channels - skipped);
   if (count <= 0) return;
   alignas(64) std::array<T, kTaps * kChannelsDelivered * blas::kMostGroups * Vec<T>::size> taps;
@@ -139,12 +132,12 @@ void deliver_sums(const Work<T>& work, int64_t number, int64_t skipped, const T*
                    lanes, taps.data() + c * (taps_first ? kTaps : 1) * lanes,
                    (taps_first ? 1 : count) * lanes);
   }
-  S* const to = weight + (part.group * work.smalls + part.lane) * layout.small +
+  S* const to = weight + (part.panel.group * work.smalls + part.panel.first) * layout.small +
                 (part.channel + skipped) * layout.large;
   const int64_t runs = taps_first ? 1 : kTaps, length = kTaps * count / runs;
   for (int64_t run = 0; run < runs; ++run) {
-    deliver_rows<S, T>(taps.data() + run * length * lanes, 1, 0, lanes, 0, length, part.lanes,
-                       to + run * layout.tap, layout.small);
+    deliver_rows<S, T>(taps.data() + run * length * lanes, 1, 0, lanes, 0, length,
+                       part.panel.channels, to + run * layout.tap, layout.small);
   }
 }
 
@@ -195,21 +188,22 @@ void convolve_to_weight_winograd(const Geometry& g, const S* large, const Layout
     const int64_t first = slice * tiling.count() / work.slices;
     for (int64_t i = first; i < (slice + 1) * tiling.count() / work.slices; ++i) {
       const Tiles tiles = tiling.block(i);
-      const int64_t channel = part.group * work.larges + part.channel;
-      const int64_t lane = part.group * work.smalls + part.lane;
+      const int64_t channel = part.panel.group * work.larges + part.channel;
+      const int64_t lane = part.panel.group * work.smalls + part.panel.first;
       transform_patches(tiling.source(tiles), tiles,
                         large + tiles.image * large_layout.batch + channel * large_layout.channel,
                         large_layout, part.channels, pitch, patch, seen, [&](const T* from, T* to) {
                           transform_source(from, tiles.rows, tiles.columns, to, seen_stride, pitch);
                         });
-      transform_patches(
-          tiling.target(tiles), tiles,
-          small + tiles.image * small_layout.batch + lane * small_layout.channel, small_layout,
-          part.lanes, part.width, patch, gradient, [&](const T* from, T* to) {
-            transform_gradient(from, tiles.rows, tiles.columns, to, gradient_stride, part.width);
-          });
+      transform_patches(tiling.target(tiles), tiles,
+                        small + tiles.image * small_layout.batch + lane * small_layout.channel,
+                        small_layout, part.panel.channels, part.panel.width, patch, gradient,
+                        [&](const T* from, T* to) {
+                          transform_gradient(from, tiles.rows, tiles.columns, to, gradient_stride,
+                                             part.panel.width);
+                        });
       // Large channels are the rows: they lie side by side, and tiles a pitch apart.
-      multiply_products<T>(part.channels, part.vectors, tiles.count(), {seen, 1, pitch},
+      multiply_products<T>(part.channels, part.panel.vectors, tiles.count(), {seen, 1, pitch},
                            seen_stride, gradient, gradient_stride, i > first, table, work.stride);
     }
     for (int64_t c = 0; !at_end && c < part.channels; c += kChannelsDelivered) {
