@@ -190,10 +190,8 @@ void cauchy(at::TensorIteratorBase& iter, const double median, const double sigm
 
 void random_from_to(at::TensorIteratorBase& iter, const uint64_t range, const int64_t base,
                     std::optional<at::Generator> generator) {
-  const auto fill_by = [&](auto&& remainder_of) {
-    fill<RealBoolAndUnsignedTypes>(iter, "random_from_to_kernel_cpu", generator, [&]<class T>() {
-      return remainder_of.template operator()<T>();
-    });
+  const auto fill_by = [&](auto&& make_draw) {
+    fill<RealBoolAndUnsignedTypes>(iter, "random_from_to_kernel_cpu", generator, make_draw);
   };
   const auto first = static_cast<uint64_t>(base);
   // Below this range one engine word is enough, with a skew of 5% at worst.
