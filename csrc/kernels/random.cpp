@@ -24,22 +24,12 @@ using draws::integers_in;
 using draws::RealAndBoolTypes;
 using draws::RealBoolAndUnsignedTypes;
 using draws::serial_fill;
+using draws::uniform_mask;
 using draws::UniformBits;
 using draws::unit_uniform;
 using draws::unit_uniform_of;
+using draws::with_words;
 using draws::Words;
-
-/// body.operator()<T>(words) for `numel` elements of a dtype, holding the generator's lock.
-template <class List, class Body>
-void with_words(at::ScalarType dtype, int64_t numel, const char* name,
-                const std::optional<at::Generator>& generator_argument, Body&& body) {
-  HostGenerator& generator = *get_generator(generator_argument);
-  visit<List>(dtype, name, [&]<class T>() {
-    std::lock_guard lock(generator.mutex_);
-    Words words(generator, numel);
-    body.template operator()<T>(words);
-  });
-}
 
 /// What a draw is a function of.
 template <class Draw, class Result, class Bits>
@@ -57,7 +47,7 @@ void fill(at::TensorIteratorBase& iter, const char* name,
     if (iter.is_contiguous()) {
       words.fill<Bits>(static_cast<T*>(iter.data_ptr(0)), iter.numel(), draw);
     } else {
-      serial_fill<T>(iter, [&] { return draw(words.draw<Bits>()); });
+      serial_fill<T>(iter, [&] { return draw(draws::draw<Bits>(words)); });
     }
   });
 }
@@ -238,8 +228,7 @@ void bernoulli_scalar(const at::TensorBase& self, const double p,
   const auto least = static_cast<int64_t>(std::ceil(std::ldexp(p, 53)));
   fill<RealAndBoolTypes>(self, "bernoulli_scalar_cpu_", generator, [&]<class T>() {
     return [least](uint64_t bits) {
-      constexpr uint64_t mask = (uint64_t{1} << 53) - 1;
-      return static_cast<T>(static_cast<int64_t>(bits & mask) < least ? 1 : 0);
+      return static_cast<T>(static_cast<int64_t>(bits & uniform_mask<double>) < least ? 1 : 0);
     };
   });
 }

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <optional>
 #include <type_traits>
 
@@ -44,6 +45,16 @@ inline void check_exponential(at::ScalarType dtype) {
               "Exponential distribution is a continuous probability distribution. dtype must be a "
               "floating point but you specified ",
               dtype);
+}
+
+/// A word of a generator or of its Words, or two of them.
+template <class Bits, class Source>
+Bits draw(Source& source) {
+  if constexpr (sizeof(Bits) == sizeof(uint32_t)) {
+    return source.random();
+  } else {
+    return source.random64();
+  }
 }
 
 /// The generator's words, a block of them made at once: the same words as one by one, of which the
@@ -76,24 +87,15 @@ class Words {
     const uint64_t high = random();
     return high << 32 | random();
   }
-  /// A word, or two of them.
-  template <class Bits>
-  Bits draw() {
-    if constexpr (sizeof(Bits) == sizeof(uint32_t)) {
-      return random();
-    } else {
-      return random64();
-    }
-  }
-  /// out[i] = function(draw<Bits>()), `count` times: what is left of a block in one loop, which
-  /// becomes vectors where the function allows.
+  /// out[i] = function(draw<Bits>(*this)), `count` times: what is left of a block in one loop,
+  /// which becomes vectors where the function allows.
   template <class Bits, class T, class Function>
   void fill(T* out, int64_t count, Function&& function) {
     constexpr int64_t words = sizeof(Bits) / sizeof(uint32_t);
     for (int64_t i = 0; i < count;) {
       const int64_t n = std::min(left() / words, count - i);
       if (n == 0) {
-        out[i++] = function(draw<Bits>());
+        out[i++] = function(draw<Bits>(*this));
         continue;
       }
       const uint32_t* const rest = tempered_ + state_.next_;
@@ -154,22 +156,20 @@ class Words {
 template <class T>
 using UniformBits = std::conditional_t<(std::numeric_limits<T>::digits > 32), uint64_t, uint32_t>;
 
+template <class T>
+inline constexpr auto uniform_mask =
+    static_cast<UniformBits<T>>((uint64_t{1} << std::numeric_limits<T>::digits) - 1);
+
 /// Uniform in [0, 1): as many random bits as T's significand holds.
 template <class T>
 inline T unit_uniform_of(UniformBits<T> bits) {
-  constexpr int digits = std::numeric_limits<T>::digits;
-  constexpr auto mask = static_cast<UniformBits<T>>((uint64_t{1} << digits) - 1);
-  constexpr T unit = T(1) / static_cast<T>(uint64_t{1} << digits);
-  return static_cast<T>(bits & mask) * unit;
+  constexpr T unit = T(1) / static_cast<T>(uint64_t{1} << std::numeric_limits<T>::digits);
+  return static_cast<T>(bits & uniform_mask<T>) * unit;
 }
 
 template <class T, class Source>
 inline T unit_uniform(Source& source) {
-  if constexpr (std::is_same_v<UniformBits<T>, uint64_t>) {
-    return unit_uniform_of<T>(source.random64());
-  } else {
-    return unit_uniform_of<T>(source.random());
-  }
+  return unit_uniform_of<T>(draw<UniformBits<T>>(source));
 }
 
 /// One double from the Box-Muller transform, whose other half is kept in the generator.
@@ -188,6 +188,18 @@ inline double normal(Words& words, double mean, double std) {
     sample = radius * std::cos(theta);
   }
   return std::fma(sample, std, mean);
+}
+
+/// body.operator()<T>(words) for `numel` elements of a dtype, holding the generator's lock.
+template <class List, class Body>
+void with_words(at::ScalarType dtype, int64_t numel, const char* name,
+                const std::optional<at::Generator>& generator_argument, Body&& body) {
+  HostGenerator& generator = *get_generator(generator_argument);
+  visit<List>(dtype, name, [&]<class T>() {
+    std::lock_guard lock(generator.mutex_);
+    Words words(generator, numel);
+    body.template operator()<T>(words);
+  });
 }
 
 /// Writes draw() to every element, one at a time, in the order in which TensorIterator visits them.

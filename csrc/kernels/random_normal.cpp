@@ -6,8 +6,6 @@
 #include <ATen/TensorIterator.h>
 #include <ATen/core/Tensor.h>
 
-#include <mutex>
-
 #include "kernels/random.h"
 #include "runtime/thread_pool.h"
 
@@ -89,18 +87,17 @@ void normal_blocks(T* data, int64_t size, double mean, double std, draws::Words&
 }  // namespace
 
 void normal(const at::TensorBase& self, const double mean, const double std,
-            std::optional<at::Generator> generator_argument) {
-  HostGenerator& generator = *get_generator(generator_argument);
-  visit<FloatingAndHalfTypes>(self.scalar_type(), "normal_kernel_cpu", [&]<class T>() {
-    std::lock_guard lock(generator.mutex_);
-    draws::Words words(generator, self.numel());
+            std::optional<at::Generator> generator) {
+  const auto fill = [&]<class T>(draws::Words& words) {
     if (self.numel() >= kBlock && self.is_contiguous()) {
       normal_blocks(self.mutable_data_ptr<T>(), self.numel(), mean, std, words);
     } else {
       auto iter = at::TensorIterator::borrowing_nullary_op(self);
       draws::serial_fill<T>(iter, [&] { return draws::normal(words, mean, std); });
     }
-  });
+  };
+  draws::with_words<FloatingAndHalfTypes>(self.scalar_type(), self.numel(), "normal_kernel_cpu",
+                                          generator, fill);
 }
 
 }  // namespace alt::kernels

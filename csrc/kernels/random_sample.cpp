@@ -124,16 +124,13 @@ at::Tensor& randperm_out(int64_t n, std::optional<at::Generator> generator_argum
 }
 
 void multinomial_with_replacement(at::Tensor& result, const at::Tensor& self, int64_t n_sample,
-                                  std::optional<at::Generator> generator_argument) {
-  HostGenerator& generator = *get_generator(generator_argument);
+                                  std::optional<at::Generator> generator) {
   const int64_t distributions = self.dim() > 1 ? self.size(-2) : 1;
-  visit<FloatingAndHalfTypes>(self.scalar_type(), "multinomial", [&]<class T>() {
+  const auto sample = [&]<class T>(Words& words) {
     using Real = opmath_t<T>;
     const T* weights = self.const_data_ptr<T>();
     auto* out = result.mutable_data_ptr<int64_t>();
     std::vector<Real> cumulative(static_cast<size_t>(self.size(-1)));
-    std::lock_guard lock(generator.mutex_);
-    Words words(generator, 2 * distributions * n_sample);
     for (int64_t i = 0; i < distributions; ++i) {
       cumulate(weights + (self.dim() > 1 ? i * self.stride(-2) : 0), self.stride(-1), cumulative);
       int64_t* row = out + (result.dim() > 1 ? i * result.stride(-2) : 0);
@@ -141,7 +138,9 @@ void multinomial_with_replacement(at::Tensor& result, const at::Tensor& self, in
         row[j * result.stride(-1)] = find_slot(cumulative, unit_uniform<double>(words));
       }
     }
-  });
+  };
+  draws::with_words<FloatingAndHalfTypes>(self.scalar_type(), 2 * distributions * n_sample,
+                                          "multinomial", generator, sample);
 }
 
 }  // namespace alt::kernels
