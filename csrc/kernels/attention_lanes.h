@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "kernels/norm_lanes.h"
+#include "kernels/square.h"
 #include "loops/vec.h"
 
 namespace alt::kernels {
@@ -133,37 +134,6 @@ void product(int64_t rows, int64_t vectors, int64_t depth, Broadcast<T> a, Rows<
   }
 }
 
-namespace detail {
-template <class T, size_t... i>
-Vec<T> interleave_low(const Vec<T>& a, const Vec<T>& b, std::index_sequence<i...>) {
-  return __builtin_shufflevector(a.native, b.native, (i / 2 + i % 2 * sizeof...(i))...);
-}
-template <class T, size_t... i>
-Vec<T> interleave_high(const Vec<T>& a, const Vec<T>& b, std::index_sequence<i...>) {
-  return __builtin_shufflevector(a.native, b.native,
-                                 (sizeof...(i) / 2 + i / 2 + i % 2 * sizeof...(i))...);
-}
-}  // namespace detail
-
-/// Transposes a square of lanes: rounds of interleaving row i with row i + lanes / 2, as many as
-/// the binary logarithm of the lanes.
-template <class T>
-void transpose(Vec<T> (&rows)[Vec<T>::size]) {
-  constexpr int lanes = Vec<T>::size;
-  constexpr std::make_index_sequence<lanes> indices{};
-#pragma GCC unroll 4
-  for (int width = 1; width < lanes; width *= 2) {
-    Vec<T> mixed[lanes];
-#pragma GCC unroll 16
-    for (int i = 0; i < lanes / 2; ++i) {
-      mixed[2 * i] = detail::interleave_low(rows[i], rows[i + lanes / 2], indices);
-      mixed[2 * i + 1] = detail::interleave_high(rows[i], rows[i + lanes / 2], indices);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < lanes; ++i) rows[i] = mixed[i];
-  }
-}
-
 /// Lane i of the result is the sum of the lanes of vectors[i].
 template <class T>
 Vec<T> sum_of_each(Vec<T> (&vectors)[Vec<T>::size]) {
@@ -184,21 +154,6 @@ void for_squares(int64_t rows, int64_t columns, F&& square) {
     for (int64_t column = 0; column < columns; column += lanes) {
       square(row, column, static_cast<int>(std::min(lanes, rows - row)),
              static_cast<int>(std::min(lanes, columns - column)));
-    }
-  }
-}
-
-/// Rows [0, count) of the square from memory, the others zero.
-template <class T, class S>
-void load_square(Vec<T> (&square)[Vec<T>::size], const S* from, int64_t stride, int rows,
-                 int columns) {
-  for (int i = 0; i < Vec<T>::size; ++i) {
-    if (i >= rows) {
-      square[i] = Vec<T>(T(0));
-    } else if (columns == Vec<T>::size) {
-      square[i] = load_lanes(from + i * stride, Full{});
-    } else {
-      square[i] = load_lanes(from + i * stride, columns);
     }
   }
 }

@@ -24,7 +24,7 @@ struct Panels {
   explicit Panels(int64_t channels)
       : channels(channels),
         width(blas::neighbours<T>(channels) * Vec<T>::size),
-        count((channels + width - 1) / width) {}
+        count(divide_up(channels, width)) {}
 
   /// Channels [first, first + channels) of a group, in so many vectors, `width` lanes.
   struct Part {
@@ -33,10 +33,9 @@ struct Panels {
   };
   /// Of a panel, counted through all groups.
   Part part(int64_t panel) const {
-    constexpr int64_t side = Vec<T>::size;
     const int64_t first = panel % count * width, own = std::min(width, channels - first);
-    const auto vectors = static_cast<int>((own + side - 1) / side);
-    return {panel / count, first, own, vectors * side, vectors};
+    const auto vectors = static_cast<int>(divide_up(own, Vec<T>::size));
+    return {panel / count, first, own, vectors * Vec<T>::size, vectors};
   }
 
   int64_t channels, width, count;

@@ -98,7 +98,7 @@ void interleave_images(const S* from, int64_t stride, int count, int64_t length,
       square[image] =
           image < count ? load_lanes<S>(from + image * stride + i, lanes) : Vec<T>(T(0));
     }
-    blas::transpose<T>(square);
+    transpose<T>(square);
     for (int64_t row = 0; row < std::min<int64_t>(side, length - i); ++row) {
       square[row].store(to + (i + row) * side);
     }
@@ -114,7 +114,7 @@ void separate_images(const T* from, int64_t length, S* to, int64_t stride, int c
     for (int64_t row = 0; row < side; ++row) {
       square[row] = i + row < length ? Vec<T>::load(from + (i + row) * side) : Vec<T>(T(0));
     }
-    blas::transpose<T>(square);
+    transpose<T>(square);
     for (int image = 0; image < count; ++image) {
       store_lanes<S>(square[image], to + image * stride + i, lanes);
     }

@@ -120,7 +120,7 @@ void copy_transposed(const S* from, int64_t lane_stride, int lanes, int64_t coun
     } else {
       load_part(from + k, lane_stride, lanes, rows, square);
     }
-    blas::transpose<T>(square);
+    transpose<T>(square);
 #pragma GCC unroll 16
     for (int i = 0; i < side; ++i) {
       if (i < rows) square[i].store(to + row_of(k + i) * width);
@@ -235,7 +235,7 @@ void deliver(const T* tile, int64_t places, int64_t width, int64_t channels, con
       for (int64_t i = 0; i < side; ++i) {
         square[i] = Vec<T>::load(tile + (p + std::min(i, last)) * width + c) + addend;
       }
-      blas::transpose<T>(square);
+      transpose<T>(square);
       for (int64_t i = 0; i < count; ++i) {
         store_lanes<S>(square[i], target + (c + i) * layout.channel + p, lanes);
       }
@@ -260,7 +260,7 @@ void deliver_rows(const T* table, int64_t slices, int64_t stride, int64_t width,
           square[i] += Vec<T>::load(row + slice * stride);
         }
       }
-      blas::transpose<T>(square);
+      transpose<T>(square);
       for (int64_t i = 0; i < count; ++i) {
         store_lanes<S>(square[i], weight + (first + i) * channel_stride + k, lanes);
       }

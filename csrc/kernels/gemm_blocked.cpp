@@ -19,8 +19,8 @@ Matrix<T> turned(const Matrix<T>& matrix) {
 /// Lanes for each of `columns`.
 template <class T>
 double lanes_a_column(int64_t columns) {
-  constexpr int64_t side = Vec<T>::size;
-  return static_cast<double>((columns + side - 1) / side * side) / static_cast<double>(columns);
+  return static_cast<double>(divide_up(columns, Vec<T>::size) * Vec<T>::size) /
+         static_cast<double>(columns);
 }
 
 /// Whether the emptier vectors cost more than to turn the result, which takes as long as some steps
@@ -38,17 +38,15 @@ template <class T>
 void turn(int64_t m, int64_t n, const T* d, bool add, T* c, int64_t c_stride) {
   constexpr int64_t side = Vec<T>::size, elements_worth_a_thread = 16384;
   const int64_t grain = elements_worth_a_thread / (side * n) + 1;
-  parallel_for(0, (m + side - 1) / side, grain, [&](int64_t begin, int64_t end) {
+  parallel_for(0, divide_up(m, side), grain, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin * side; row < std::min(end * side, m); row += side) {
       const int64_t rows = std::min(side, m - row);
       kernels::for_lanes<T>(0, n, [&](int64_t column, auto lanes) {
         Vec<T> square[side];
-        for (int64_t i = 0; i < side; ++i) {
-          square[i] = i < std::min(side, n - column)
-                          ? kernels::load_lanes(d + (column + i) * m + row, static_cast<int>(rows))
-                          : Vec<T>(T(0));
-        }
-        transpose<T>(square);
+        kernels::load_square<T>(square, d + column * m + row, m,
+                                static_cast<int>(std::min(side, n - column)),
+                                static_cast<int>(rows));
+        kernels::transpose<T>(square);
         for (int64_t i = 0; i < rows; ++i) {
           T* const to = c + (row + i) * c_stride + column;
           kernels::store_lanes<T>(add ? square[i] + kernels::load_lanes(to, lanes) : square[i], to,

@@ -18,7 +18,9 @@
 #include <utility>
 
 #include "kernels/norm_lanes.h"
+#include "kernels/square.h"
 #include "loops/vec.h"
+#include "runtime/rounding.h"
 #include "runtime/thread_pool.h"
 
 namespace alt::blas {
@@ -40,9 +42,8 @@ constexpr int block_rows(int groups) {
 /// the last panel, which has what is left, is not much narrower.
 template <class T>
 int neighbours(int64_t columns) {
-  const int64_t vectors = std::max<int64_t>((columns + Vec<T>::size - 1) / Vec<T>::size, 1);
-  const int64_t panels = (vectors + kMostGroups - 1) / kMostGroups;
-  return static_cast<int>((vectors + panels - 1) / panels);
+  const int64_t vectors = std::max<int64_t>(divide_up(columns, Vec<T>::size), 1);
+  return static_cast<int>(divide_up(vectors, divide_up(vectors, kMostGroups)));
 }
 
 /// Where a block's result goes: group g of row r at data + r * row_stride + offset[g], of which the
@@ -161,33 +162,6 @@ Block<T> find_block(int groups, int64_t rows) {
   return visit_groups(groups, [rows]<int n>() { return kBlocks<T, n, MultiplyAdd>[rows - 1]; });
 }
 
-/// The lanes of one half of `a` and of `b` in turns.
-template <class T, bool upper, size_t... lane>
-Vec<T> interleave(const Vec<T>& a, const Vec<T>& b, std::index_sequence<lane...>) {
-  constexpr size_t size = Vec<T>::size, first = upper ? size / 2 : 0;
-  return Vec<T>(
-      __builtin_shufflevector(a.native, b.native, (first + lane / 2 + (lane % 2) * size)...));
-}
-
-/// A square of lanes transposed, in place: each round interleaves the rows of its upper half with
-/// those of its lower, and log2(side) perfect shuffles exchange row and lane.
-template <class T>
-void transpose(Vec<T> (&rows)[Vec<T>::size]) {
-  constexpr int side = Vec<T>::size;
-  constexpr auto lanes = std::make_index_sequence<side>{};
-#pragma GCC unroll 4
-  for (int round = 1; round < side; round *= 2) {
-    Vec<T> next[side];
-#pragma GCC unroll 8
-    for (int i = 0; i < side / 2; ++i) {
-      next[2 * i] = interleave<T, false>(rows[i], rows[i + side / 2], lanes);
-      next[2 * i + 1] = interleave<T, true>(rows[i], rows[i + side / 2], lanes);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < side; ++i) rows[i] = next[i];
-  }
-}
-
 /// `count` columns of B in a group: to[k * width + lane], zero where there is no column. Columns
 /// that lie along k are transposed in registers, a square of a vector's side or what is left of k
 /// at a time.
@@ -210,7 +184,7 @@ void pack_group(const T* from, int64_t k_stride, int64_t column_stride, int coun
         square[lane] = lane < count ? kernels::load_lanes(from + lane * column_stride + k, lanes)
                                     : Vec<T>(T(0));
       }
-      transpose<T>(square);
+      kernels::transpose<T>(square);
       const int64_t rows = std::min(side, depth - k);
       for (int64_t row = 0; row < rows; ++row) square[row].store(to + (k + row) * width);
     });
